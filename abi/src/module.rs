@@ -1,0 +1,252 @@
+//! [`ModuleInfo`]: all that is known of a module besides its function bodies.
+//!
+//! The parser in `codegen` makes it; code generation, the runtime and the embedding API read it. It is validated: every index in it is
+//! within its space, every constant expression is well typed.
+
+use crate::index::{
+    DataIndex, ElemIndex, EntityIndex, FuncIndex, FuncRefIndex, GlobalIndex, IndexVec, MemoryIndex, TableIndex,
+    TypeIndex,
+};
+use crate::types::{FuncType, GlobalType, MemoryType, RefType, TableType};
+use std::ops::Range;
+
+/// An item of the export section, or the target of an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EntityRef {
+    /// A function.
+    Func(FuncIndex),
+    /// A table.
+    Table(TableIndex),
+    /// A memory.
+    Memory(MemoryIndex),
+    /// A global.
+    Global(GlobalIndex),
+}
+
+/// One import. Its type is found in the index space of `entity`.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// First name: the module to import from.
+    pub module: String,
+    /// Second name: the item.
+    pub name: String,
+    /// The index that the import has in this module.
+    pub entity: EntityRef,
+}
+
+/// One export.
+#[derive(Clone, Debug)]
+pub struct Export {
+    /// The name, unique among the exports.
+    pub name: String,
+    /// What is exported.
+    pub entity: EntityRef,
+}
+
+/// An operator of a constant expression (core specification, 3.3.10, and the extended constant expressions of 3.0).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ConstOp {
+    /// Push an `i32`.
+    I32Const(i32),
+    /// Push an `i64`.
+    I64Const(i64),
+    /// Push an `f32`, given by its bits.
+    F32Const(u32),
+    /// Push an `f64`, given by its bits.
+    F64Const(u64),
+    /// Push a `v128`, given by its bits (lane 0 lowest).
+    V128Const(u128),
+    /// Push the value of a global that comes before.
+    GlobalGet(GlobalIndex),
+    /// Push a reference to a function.
+    RefFunc(FuncIndex),
+    /// Push a null reference.
+    RefNull(RefType),
+    /// Pop two, push the wrapping sum.
+    I32Add,
+    /// Pop two, push the wrapping difference.
+    I32Sub,
+    /// Pop two, push the wrapping product.
+    I32Mul,
+    /// Pop two, push the wrapping sum.
+    I64Add,
+    /// Pop two, push the wrapping difference.
+    I64Sub,
+    /// Pop two, push the wrapping product.
+    I64Mul,
+}
+
+/// A constant expression in postfix order; it leaves exactly one value.
+pub type ConstExpr = Box<[ConstOp]>;
+
+/// When a data segment is copied.
+#[derive(Clone, Debug)]
+pub enum DataKind {
+    /// At instantiation.
+    Active {
+        /// The memory that it is copied to.
+        memory: MemoryIndex,
+        /// Where, in bytes.
+        offset: ConstExpr,
+    },
+    /// When `memory.init` says so.
+    Passive,
+}
+
+/// A data segment; its bytes are a range of the module's bytes.
+#[derive(Clone, Debug)]
+pub struct DataSegment {
+    /// When it is copied.
+    pub kind: DataKind,
+    /// Where its content lies in the module's bytes.
+    pub bytes: Range<usize>,
+}
+
+/// When an element segment is copied.
+#[derive(Clone, Debug)]
+pub enum ElemKind {
+    /// At instantiation.
+    Active {
+        /// The table that it is copied to.
+        table: TableIndex,
+        /// Where, in elements.
+        offset: ConstExpr,
+    },
+    /// When `table.init` says so.
+    Passive,
+    /// Never: it only declares functions as escaping.
+    Declared,
+}
+
+/// The content of an element segment.
+#[derive(Clone, Debug)]
+pub enum ElemItems {
+    /// References to functions, the common case.
+    Funcs(Box<[FuncIndex]>),
+    /// One constant expression an element.
+    Exprs(Box<[ConstExpr]>),
+}
+
+/// An element segment.
+#[derive(Clone, Debug)]
+pub struct ElemSegment {
+    /// When it is copied.
+    pub kind: ElemKind,
+    /// Type of the elements.
+    pub element: RefType,
+    /// The elements.
+    pub items: ElemItems,
+}
+
+impl ElemSegment {
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        match &self.items {
+            ElemItems::Funcs(funcs) => funcs.len(),
+            ElemItems::Exprs(exprs) => exprs.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A function of the module's index space.
+#[derive(Clone, Copy, Debug)]
+pub struct Func {
+    /// Its type.
+    pub ty: TypeIndex,
+    /// Its slot among the function references, when it escapes: it is exported, in an element segment, the operand of
+    /// a constant `ref.func`, or imported and any of these.
+    pub func_ref: Option<FuncRefIndex>,
+}
+
+/// A custom section.
+#[derive(Clone, Debug)]
+pub struct CustomSection {
+    /// Its name.
+    pub name: String,
+    /// Where its content (without the name) lies in the module's bytes.
+    pub bytes: Range<usize>,
+}
+
+/// All that is known of a module besides its function bodies.
+#[derive(Clone, Debug, Default)]
+pub struct ModuleInfo {
+    /// The module's own name, from the name section.
+    pub name: Option<String>,
+    /// Function types.
+    pub types: IndexVec<TypeIndex, FuncType>,
+    /// Imports in order.
+    pub imports: Vec<Import>,
+    /// Functions, the imported ones first.
+    pub funcs: IndexVec<FuncIndex, Func>,
+    /// How many functions are imported.
+    pub imported_funcs: usize,
+    /// Tables, the imported ones first.
+    pub tables: IndexVec<TableIndex, TableType>,
+    /// How many tables are imported.
+    pub imported_tables: usize,
+    /// The value that fills each defined table at instantiation; null where the text says nothing.
+    pub table_inits: Vec<ConstExpr>,
+    /// Memories, the imported ones first.
+    pub memories: IndexVec<MemoryIndex, MemoryType>,
+    /// How many memories are imported.
+    pub imported_memories: usize,
+    /// Globals, the imported ones first.
+    pub globals: IndexVec<GlobalIndex, GlobalType>,
+    /// How many globals are imported.
+    pub imported_globals: usize,
+    /// Initial values of the defined globals, in order.
+    pub global_inits: Vec<ConstExpr>,
+    /// Exports in order.
+    pub exports: Vec<Export>,
+    /// The start function.
+    pub start: Option<FuncIndex>,
+    /// Element segments.
+    pub elems: IndexVec<ElemIndex, ElemSegment>,
+    /// Data segments.
+    pub data: IndexVec<DataIndex, DataSegment>,
+    /// Functions that have a [`FuncRefIndex`], in the order of those indices.
+    pub escaping: IndexVec<FuncRefIndex, FuncIndex>,
+    /// Where the body of each defined function (locals and operators) lies in the module's bytes, in order.
+    pub bodies: Vec<Range<usize>>,
+    /// Names of functions from the name section, as written there (not demangled).
+    pub func_names: std::collections::HashMap<FuncIndex, String>,
+    /// Custom sections in order.
+    pub custom_sections: Vec<CustomSection>,
+}
+
+impl ModuleInfo {
+    /// The type of function `func`.
+    pub fn func_type(&self, func: FuncIndex) -> &FuncType {
+        &self.types[self.funcs[func].ty]
+    }
+
+    /// The position of `func` among the defined functions, or `None` when it is imported.
+    pub fn defined_func(&self, func: FuncIndex) -> Option<usize> {
+        func.position().checked_sub(self.imported_funcs)
+    }
+
+    /// The position of `table` among the defined tables, or `None` when it is imported.
+    pub fn defined_table(&self, table: TableIndex) -> Option<usize> {
+        table.position().checked_sub(self.imported_tables)
+    }
+
+    /// The position of `memory` among the defined memories, or `None` when it is imported.
+    pub fn defined_memory(&self, memory: MemoryIndex) -> Option<usize> {
+        memory.position().checked_sub(self.imported_memories)
+    }
+
+    /// The position of `global` among the defined globals, or `None` when it is imported.
+    pub fn defined_global(&self, global: GlobalIndex) -> Option<usize> {
+        global.position().checked_sub(self.imported_globals)
+    }
+
+    /// The index of the defined function at `position` among the defined ones.
+    pub fn func_of_defined(&self, position: usize) -> FuncIndex {
+        FuncIndex::from_position(self.imported_funcs + position)
+    }
+}

@@ -1,0 +1,25 @@
+//! Names of the symbols in compiled objects.
+//!
+//! LLVM gives some names a meaning of their own (`malloc`, `memcpy`), so a name from the guest never becomes a symbol.
+
+use crate::index::{FuncIndex, TypeIndex};
+
+/// The symbol of a defined function. Linking convention: `swifttailcc`, context in `swiftself`.
+pub fn func(func: FuncIndex) -> String {
+    format!("wasm_f{}", func.0)
+}
+
+/// The symbol of the thunk through which the host enters functions of a type: see [`crate::vm::EnterThunk`].
+pub fn enter(ty: TypeIndex) -> String {
+    format!("wasm_enter{}", ty.0)
+}
+
+/// The symbol of the thunk through which code leaves for host functions of a type: it has the type's own wasm convention.
+pub fn exit(ty: TypeIndex) -> String {
+    format!("wasm_exit{}", ty.0)
+}
+
+/// The function that a symbol of [`func`] names.
+pub fn parse_func(symbol: &str) -> Option<FuncIndex> {
+    symbol.strip_prefix("wasm_f")?.parse().ok().map(FuncIndex)
+}

