@@ -1,0 +1,59 @@
+# The two commands of the README, `make demo` and `make test`, do all the set-up themselves (scripts/setup).
+
+CARGO ?= cargo
+# On two cores, a release build without LTO is what the tests can afford.
+RUN = target/release/wasmo
+SCHEME = guests/built/interp.wasm
+
+.PHONY: help setup build demo test lint unit spec real guests invariants fuzz bench
+
+help:
+	@echo 'make demo    build wasmo and run a Scheme program on it'
+	@echo 'make test    lints, unit tests, conformance, differential and real programs'
+	@echo 'make real    the real programs only (CPython, resvg, QuickJS, Graphviz)'
+	@echo 'make fuzz    differential testing without end (N=modules, SEED=first seed)'
+	@echo 'make bench   wasmo and its peers side by side'
+
+setup:
+	@scripts/setup
+
+build: setup
+	$(CARGO) build --release --locked
+
+demo: build
+	@echo '--- guests/scheme/demo.scm' && cat guests/scheme/demo.scm && echo '--- result'
+	$(RUN) run --stats --dir guests/scheme $(SCHEME) guests/scheme/demo.scm
+
+test: setup lint invariants unit guests real
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets --locked -- -D warnings
+
+# What ARCHITECTURE.md promises about who knows whom.
+invariants:
+	@! $(CARGO) tree --locked -p wasmo-runtime | grep -q llvm-sys || { echo 'runtime must not know LLVM'; exit 1; }
+	@! $(CARGO) tree --locked -p wasmo --no-default-features | grep -q llvm-sys || { echo 'engine without its compiler must not know LLVM'; exit 1; }
+	@grep -q 'forbid(unsafe_code)' abi/src/lib.rs || { echo 'abi must forbid unsafe code'; exit 1; }
+	@! grep -rlE '\binkwell::builder|\.build_[a-z]+\(' codegen/src | grep -vE '^codegen/src/(ir|translate|thunks)' || { echo 'only ir, translate and thunks build IR'; exit 1; }
+
+unit:
+	$(CARGO) test --release --workspace --locked
+	$(CARGO) check --release --locked -p wasmo --no-default-features
+
+# The built guests in the tree are what their sources give.
+guests:
+	guests/check-built.sh
+
+real: build
+	scripts/fetch-real
+	$(CARGO) test --release --locked --test real -- --ignored
+
+N ?= 0
+SEED ?= 0
+fuzz: setup
+	$(CARGO) run --release --locked -p wasmo-fuzz -- --modules $(N) --seed $(SEED)
+
+bench: build
+	scripts/fetch-real
+	cd bench && $(CARGO) run --release --locked

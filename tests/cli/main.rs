@@ -1,0 +1,1 @@
+//! End-to-end tests of the `wasmo` command: what a user types, and what comes back.
