@@ -1,0 +1,2 @@
+//! Traps.
+pub mod backtrace;
