@@ -1,0 +1,107 @@
+//! Runs a module on wasmo.
+
+use crate::observation::{Observation, Outcome, Step, Trap, Type, Value, argument, hash};
+use anyhow::Result;
+use wasmo::{Config, Engine, Error, Extern, Func, HeapType, Instance, Module, Ref, Store, V128, Val, ValType};
+
+/// What is seen of `wasm` on wasmo. An error says that wasmo refuses the module.
+pub fn run(wasm: &[u8], strict_traps: bool) -> Result<Observation> {
+    let mut config = Config::new();
+    config.strict_traps(strict_traps);
+    let engine = Engine::new(&config)?;
+    let module = Module::from_binary(&engine, wasm)?;
+    let mut store = Store::new(&engine, ());
+    let mut observation = Observation::default();
+    let instance = match Instance::new(&mut store, &module, &[]) {
+        Ok(instance) => instance,
+        Err(error) => {
+            let outcome = failure(&error);
+            observation.0.push(Step { export: String::new(), outcome, globals: Vec::new(), memories: Vec::new() });
+            return Ok(observation);
+        }
+    };
+    observation.0.push(look(&mut store, instance, String::new(), Outcome::Returned(Vec::new())));
+    let funcs: Vec<(String, Func)> = instance
+        .exports(&mut store)
+        .filter_map(|export| Some((export.name().to_owned(), export.into_func()?)))
+        .collect();
+    for (call, (name, func)) in funcs.into_iter().enumerate() {
+        let ty = func.ty(&store);
+        let params: Vec<Val> =
+            ty.params().enumerate().map(|(position, ty)| to_val(&ty, argument(type_of(&ty), call, position))).collect();
+        let mut results = vec![Val::I32(0); ty.results().len()];
+        let outcome = match func.call(&mut store, &params, &mut results) {
+            Ok(()) => Outcome::Returned(results.iter().map(value).collect()),
+            Err(error) => failure(&error),
+        };
+        observation.0.push(look(&mut store, instance, name, outcome));
+    }
+    Ok(observation)
+}
+
+fn look(store: &mut Store<()>, instance: Instance, export: String, outcome: Outcome) -> Step {
+    let (mut globals, mut memories) = (Vec::new(), Vec::new());
+    let exports: Vec<Extern> = instance.exports(&mut *store).map(|export| export.into_extern()).collect();
+    for export in exports {
+        match export {
+            Extern::Global(global) => globals.push(value(&global.get(&mut *store))),
+            Extern::Memory(memory) => memories.push((memory.data_size(&*store), hash(memory.data(&*store)))),
+            _ => {}
+        }
+    }
+    Step { export, outcome, globals, memories }
+}
+
+fn type_of(ty: &ValType) -> Type {
+    match ty {
+        ValType::I32 => Type::I32,
+        ValType::I64 => Type::I64,
+        ValType::F32 => Type::F32,
+        ValType::F64 => Type::F64,
+        ValType::V128 => Type::V128,
+        ValType::Ref(_) => Type::Ref,
+    }
+}
+
+fn to_val(ty: &ValType, value: Value) -> Val {
+    match value {
+        Value::I32(value) => Val::I32(value),
+        Value::I64(value) => Val::I64(value),
+        Value::F32(bits) => Val::F32(bits),
+        Value::F64(bits) => Val::F64(bits),
+        Value::V128(bits) => Val::V128(V128::from(bits)),
+        Value::Ref { .. } => match ty {
+            ValType::Ref(ty) if matches!(ty.heap_type(), HeapType::Extern) => Val::from(Ref::Extern(None)),
+            _ => Val::from(Ref::Func(None)),
+        },
+    }
+}
+
+fn value(val: &Val) -> Value {
+    match val {
+        Val::I32(value) => Value::I32(*value),
+        Val::I64(value) => Value::I64(*value),
+        Val::F32(bits) => Value::F32(*bits),
+        Val::F64(bits) => Value::F64(*bits),
+        Val::V128(value) => Value::V128(value.as_u128()),
+        Val::FuncRef(func) => Value::Ref { null: func.is_none() },
+        Val::ExternRef(object) => Value::Ref { null: object.is_none() },
+    }
+}
+
+fn failure(error: &Error) -> Outcome {
+    let Some(trap) = error.downcast_ref::<wasmo::Trap>() else { return Outcome::Failed(format!("{error:#}")) };
+    Outcome::Trapped(match trap {
+        wasmo::Trap::UnreachableCodeReached => Trap::Unreachable,
+        wasmo::Trap::MemoryOutOfBounds => Trap::MemoryOutOfBounds,
+        // wasmi calls an index outside of the table by this name too.
+        wasmo::Trap::TableOutOfBounds => Trap::TableOutOfBounds,
+        wasmo::Trap::IndirectCallToNull => Trap::IndirectCallToNull,
+        wasmo::Trap::BadSignature => Trap::IndirectCallTypeMismatch,
+        wasmo::Trap::IntegerDivisionByZero => Trap::IntegerDivideByZero,
+        wasmo::Trap::IntegerOverflow => Trap::IntegerOverflow,
+        wasmo::Trap::BadConversionToInteger => Trap::InvalidConversionToInteger,
+        wasmo::Trap::StackOverflow => Trap::StackOverflow,
+        _ => Trap::Other,
+    })
+}
