@@ -1,0 +1,83 @@
+//! Bytes to [`ModuleInfo`], validated.
+//!
+//! [`module`] walks the sections, [`const_expr`] reads constant expressions, [`names`] the name section, [`types`] converts
+//! wasmparser's types. What is left to validate are function bodies: [`ParsedModule`] keeps what that takes, and any thread can do it, one
+//! body at a time, while it translates.
+
+mod const_expr;
+mod module;
+mod names;
+mod types;
+
+use wasmo_abi::module::ModuleInfo;
+use wasmparser::{BinaryReader, FuncToValidate, FuncValidatorAllocations, FunctionBody, ValidatorResources, WasmFeatures};
+
+pub use module::parse_full;
+pub use types::value_type;
+
+use crate::error::Error;
+
+/// A module of which all but the bodies of functions is validated.
+#[derive(Debug)]
+pub struct ParsedModule {
+    /// What the module says.
+    pub info: ModuleInfo,
+    /// What validating the body of each defined function takes, in order.
+    pub funcs: Vec<FuncToValidate<ValidatorResources>>,
+}
+
+impl ParsedModule {
+    /// What validating the body of the function at `position` among the defined ones takes.
+    pub fn to_validate(&self, position: usize) -> Option<FuncToValidate<ValidatorResources>> {
+        self.funcs.get(position).map(|func| FuncToValidate {
+            resources: func.resources.clone(),
+            index: func.index,
+            ty: func.ty,
+            features: func.features,
+        })
+    }
+
+    /// The body of the function at `position` among the defined ones.
+    ///
+    /// # Errors
+    /// An internal one when `bytes` are not the module's.
+    pub fn body<'a>(&self, position: usize, bytes: &'a [u8]) -> Result<FunctionBody<'a>, Error> {
+        let missing = || Error::internal("a function's body does not lie in the module");
+        let range = self.info.bodies.get(position).ok_or_else(missing)?;
+        let data = bytes.get(range.clone()).ok_or_else(missing)?;
+        Ok(FunctionBody::new(BinaryReader::new_features(data, range.start as u64, features())))
+    }
+}
+
+/// The features of WebAssembly that wasmo has: version 2.0, and the proposals that the issue list names as done.
+pub fn features() -> WasmFeatures {
+    WasmFeatures::WASM2
+        | WasmFeatures::EXTENDED_CONST
+        | WasmFeatures::TAIL_CALL
+        | WasmFeatures::MULTI_MEMORY
+        | WasmFeatures::RELAXED_SIMD
+}
+
+/// What a module says besides its function bodies, which are located but not looked into.
+///
+/// # Errors
+/// When the module is malformed, invalid, or uses features that wasmo does not have.
+pub fn parse(bytes: &[u8]) -> Result<ModuleInfo, Error> {
+    Ok(parse_full(bytes)?.info)
+}
+
+/// Checks a whole module.
+///
+/// # Errors
+/// When the module is malformed, invalid, or uses features that wasmo does not have.
+pub fn validate(bytes: &[u8]) -> Result<(), Error> {
+    let module = parse_full(bytes)?;
+    let mut allocations = FuncValidatorAllocations::default();
+    for position in 0..module.funcs.len() {
+        let Some(func) = module.to_validate(position) else { continue };
+        let mut validator = func.into_validator(allocations);
+        validator.validate(&module.body(position, bytes)?).map_err(|error| Error::invalid(&error))?;
+        allocations = validator.into_allocations();
+    }
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! Accesses to linear memory.
+//!
+//! An access has no check of its own, unless traps are strict: the index, extended to 64 bits, and the static offset are added to the base, and
+//! what lies outside of the memory faults.
+//!
+//! Addresses that cannot wrap (ARCHITECTURE.md, section 5): once `x` was accessed on every path to here, in a memory that stays low, `x + c` with a
+//! small `c` is computed without a wrap-around, and LLVM is told so. [`Accessed`] remembers such `x`, as long as they dominate. Should the
+//! access to `x` trap after all, and the guest not have noticed yet, then `x + c` without wrap-around still lies in the reservation.
+
+use std::collections::HashSet;
+use std::mem::offset_of;
+
+use inkwell::IntPredicate;
+use inkwell::types::BasicType;
+use inkwell::values::{AsValueRef, BasicValue, InstructionOpcode, InstructionValue, IntValue, PointerValue};
+use wasmo_abi::index::MemoryIndex;
+use wasmo_abi::trap::TrapCode;
+use wasmo_abi::tunables::MAX_UNWRAPPED_ADDEND;
+use wasmo_abi::vm::{VmMemory, VmMemorySlot};
+use wasmparser::{MemArg, MemArgTarget};
+
+use super::function::FunctionTranslator;
+use super::trap::constant;
+use crate::error::Error;
+use crate::ir::Value;
+use crate::ir::builder::{int, pointer};
+use crate::ir::tbaa::{Region, Tag};
+
+/// How many additions of constants are looked through for an index that was accessed.
+const MAX_ADDITIONS: usize = 4;
+
+/// Indices that were accessed on every path to here.
+#[derive(Debug, Default)]
+pub struct Accessed {
+    indices: HashSet<usize>,
+    /// In the order in which they were entered.
+    log: Vec<usize>,
+}
+
+/// A state of an [`Accessed`] to go back to.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark(usize);
+
+impl Accessed {
+    /// The current state.
+    pub fn mark(&self) -> Mark {
+        Mark(self.log.len())
+    }
+
+    /// Forgets what was entered since `mark`: it does not dominate what follows.
+    pub fn back_to(&mut self, mark: Mark) {
+        for index in self.log.drain(mark.0.min(self.log.len())..) {
+            self.indices.remove(&index);
+        }
+    }
+
+    fn enter(&mut self, index: IntValue<'_>) {
+        let key = index.as_value_ref().addr();
+        if self.indices.insert(key) {
+            self.log.push(key);
+        }
+    }
+
+    fn contains(&self, index: IntValue<'_>) -> bool {
+        self.indices.contains(&index.as_value_ref().addr())
+    }
+}
+
+/// A place in linear memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'ctx> {
+    /// Its address, of which nothing is known to be a multiple of.
+    pub address: PointerValue<'ctx>,
+    /// What accesses are marked with.
+    pub tag: Tag<'ctx>,
+}
+
+impl<'ctx> FunctionTranslator<'_, 'ctx> {
+    /// Pops an index and answers the place in memory that `argument` makes of it, of `size` bytes.
+    ///
+    /// # Errors
+    /// An internal one when the access is to no memory.
+    pub fn memory_address(&mut self, argument: &MemArg, size: u32) -> Result<Place<'ctx>, Error> {
+        let index = self.pop_int()?;
+        let MemArgTarget::Memory(memory) = argument.target else {
+            return Err(Error::internal("an access to something other than a memory"));
+        };
+        let memory = MemoryIndex(memory);
+        self.locate();
+        if self.ir.options.tunables.strict_traps {
+            let end = argument.offset.saturating_add(u64::from(size));
+            let end = self.ir.builder().build_int_add(self.ir.zext64(index)?, self.ir.i64(end), "")?;
+            let beyond = self.ir.icmp(IntPredicate::UGT, end, self.memory_size(memory)?)?;
+            self.trap_if(beyond, TrapCode::MemoryOutOfBounds)?;
+        }
+        let (known, addend) = self.accessed_base(index).unwrap_or((index, 0));
+        let mut address = self.memory_place(memory, self.ir.zext64(known)?)?;
+        for offset in [addend, argument.offset] {
+            if offset != 0 {
+                address = self.ir.gep(address, self.ir.i64(offset))?;
+            }
+        }
+        if self.unit.stays_low(memory) && constant(index).is_none() {
+            self.accessed.enter(index);
+        }
+        Ok(Place { address, tag: self.ir.tag(self.unit.memory_region(memory)) })
+    }
+
+    /// The index that `index` is a small constant more than, without wrap-around, and that constant; `None` when there is none, or it is as
+    /// well to use `index` itself.
+    fn accessed_base(&self, index: IntValue<'ctx>) -> Option<(IntValue<'ctx>, u64)> {
+        let (mut base, mut addend) = (index, 0);
+        for _ in 0..MAX_ADDITIONS {
+            let (operand, constant) = self.addition(base)?;
+            addend += constant;
+            if addend > MAX_UNWRAPPED_ADDEND {
+                return None;
+            }
+            if self.accessed.contains(operand) {
+                return Some((operand, addend));
+            }
+            base = operand;
+        }
+        None
+    }
+
+    /// The operands of `value` when it is the sum of some value and a constant.
+    fn addition(&self, value: IntValue<'ctx>) -> Option<(IntValue<'ctx>, u64)> {
+        let sum = self.ir.instruction(value).filter(|sum| sum.get_opcode() == InstructionOpcode::Add)?;
+        match (sum.get_operand(0)?.value()?, sum.get_operand(1)?.value()?) {
+            (Value::IntValue(operand), Value::IntValue(addend)) => Some((operand, constant(addend)?)),
+            _ => None,
+        }
+    }
+
+    /// `i32.add`, which does not wrap around when one operand was accessed and the other is a small constant.
+    pub(super) fn add_i32(&mut self, a: IntValue<'ctx>, b: IntValue<'ctx>) -> Result<IntValue<'ctx>, Error> {
+        let builder = self.ir.builder();
+        // The constant is kept second, where `addition` looks for it.
+        let (a, b) = if constant(a).is_some() { (b, a) } else { (a, b) };
+        let small = constant(b).is_some_and(|addend| 0 < addend && addend <= MAX_UNWRAPPED_ADDEND);
+        Ok(if small && self.accessed.contains(a) {
+            builder.build_int_nuw_add(a, b, "")?
+        } else {
+            builder.build_int_add(a, b, "")?
+        })
+    }
+
+    /// The address `offset` bytes, an i64, past the beginning of `memory`.
+    pub(super) fn memory_place(
+        &self,
+        memory: MemoryIndex,
+        offset: IntValue<'ctx>,
+    ) -> Result<PointerValue<'ctx>, Error> {
+        let slot = self.unit.layout.memory(memory) + offset_of!(VmMemorySlot, base);
+        let slot = self.ir.field(self.context, slot)?;
+        let base = self.ir.load_constant(self.ir.types.ptr, slot, 8, self.ir.tag(Region::Context))?;
+        self.ir.gep(pointer(base)?, offset)
+    }
+
+    /// The current size of `memory` in bytes, an i64.
+    pub(super) fn memory_size(&self, memory: MemoryIndex) -> Result<IntValue<'ctx>, Error> {
+        let slot = self.unit.layout.memory(memory) + offset_of!(VmMemorySlot, memory);
+        let slot = self.ir.field(self.context, slot)?;
+        let head = self.ir.load_constant(self.ir.types.ptr, slot, 8, self.ir.tag(Region::Context))?;
+        let size = self.ir.field(pointer(head)?, offset_of!(VmMemory, size))?;
+        int(self.ir.load(self.ir.types.i64, size, 8, self.ir.tag(Region::MemoryHeads))?)
+    }
+
+    /// Pops an index and loads a value of type `ty`, which has `size` bytes in memory.
+    ///
+    /// # Errors
+    /// An internal one when the access is to no memory.
+    pub fn load(&mut self, ty: impl BasicType<'ctx>, size: u32, argument: &MemArg) -> Result<Value<'ctx>, Error> {
+        let place = self.memory_address(argument, size)?;
+        let value = self.ir.load(ty, place.address, 1, place.tag)?;
+        self.loads.extend(self.ir.instruction(value));
+        Ok(value)
+    }
+
+    /// Pops an index and stores `value`, which has `size` bytes in memory.
+    ///
+    /// # Errors
+    /// An internal one when the access is to no memory.
+    pub fn store(&mut self, value: impl BasicValue<'ctx>, size: u32, argument: &MemArg) -> Result<(), Error> {
+        let place = self.memory_address(argument, size)?;
+        self.ir.store(value, place.address, 1, place.tag)?;
+        Ok(())
+    }
+
+    /// Makes loads whose values nothing uses volatile, so that they stay and trap as they should.
+    pub(super) fn keep_dropped_loads(&mut self) -> Result<(), Error> {
+        for load in self.loads.drain(..).filter(|&load| is_dropped(load)) {
+            load.set_volatile(true).map_err(|error| Error::internal(format!("cannot keep a load: {error}")))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether nothing uses what `instruction` computes, apart from an extension that nothing uses.
+fn is_dropped(instruction: InstructionValue<'_>) -> bool {
+    let extends = |instruction: InstructionValue<'_>| {
+        matches!(instruction.get_opcode(), InstructionOpcode::ZExt | InstructionOpcode::SExt | InstructionOpcode::BitCast)
+    };
+    match instruction.get_first_use() {
+        None => true,
+        Some(user) => {
+            user.get_next_use().is_none()
+                && match user.get_user() {
+                    inkwell::values::AnyValueEnum::InstructionValue(user) => {
+                        extends(user) && user.get_first_use().is_none()
+                    }
+                    inkwell::values::AnyValueEnum::IntValue(user) => user
+                        .as_instruction_value()
+                        .is_some_and(|user| extends(user) && user.get_first_use().is_none()),
+                    _ => false,
+                }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! [`FunctionTranslator`]: the translation of one function body.
+//!
+//! The body is read once; each operator is validated and then, if control can reach it, translated to SSA form at once. Local variables
+//! and the operand stack exist only here, as the SSA values that they hold; [`super::control`] merges them where paths meet.
+//!
+//! What operators build on:
+//!
+//! * [`FunctionTranslator::pop`] (`pop_int`, `pop_float`, `pop_pointer`, `pop_n`) and [`FunctionTranslator::push`]: operands and results, in the LLVM
+//!   types that [`crate::ir::types`] gives for their wasm types. A v128 is always `<2 x i64>` on the stack.
+//! * `ir`: the instructions, [`Ir`]; `ir.builder()` and `ir.module()` are LLVM's own.
+//! * [`FunctionTranslator::trap_if`]: traps with a condition.
+//! * [`FunctionTranslator::load`] and [`FunctionTranslator::store`]: accesses to linear memory, which pop the index themselves
+//!   (a store's value is popped before); [`FunctionTranslator::memory_address`] for what they do not cover.
+//! * [`FunctionTranslator::call_helper`]: run-time helpers that may trap.
+//! * [`FunctionTranslator::locate`] must be called before an instruction that may trap or call is built, so that its place is known; all of
+//!   the above do so.
+
+use std::rc::Rc;
+
+use inkwell::basic_block::BasicBlock;
+use inkwell::debug_info::{AsDIScope, DIScope};
+use inkwell::module::Linkage;
+use inkwell::values::{FunctionValue, InstructionValue, PointerValue};
+use wasmo_abi::index::{FuncIndex, TypeIndex};
+use wasmo_abi::symbol;
+use wasmparser::{FuncValidator, FuncValidatorAllocations, FunctionBody, OperatorsReader, ValidatorResources};
+
+use super::address::Accessed;
+use super::control::Frame;
+use super::ops;
+use super::prescan::Assigned;
+use super::unit::Unit;
+use crate::error::{Error, ErrorKind};
+use crate::ir::signature::Signature;
+use crate::ir::{Ir, Value};
+use crate::parse::value_type;
+
+/// The translation of one function body.
+#[derive(Debug)]
+pub struct FunctionTranslator<'a, 'ctx> {
+    /// What the functions of the LLVM module share.
+    pub unit: &'a Unit<'a, 'ctx>,
+    /// The LLVM module.
+    pub ir: &'a Ir<'ctx>,
+    /// The function being built.
+    pub function: FunctionValue<'ctx>,
+    /// Its own context: the instance's.
+    pub context: PointerValue<'ctx>,
+    /// How it is called.
+    pub signature: Rc<Signature<'ctx>>,
+    /// The operand stack.
+    pub(super) stack: Vec<Value<'ctx>>,
+    /// What each local variable holds.
+    pub(super) locals: Vec<Value<'ctx>>,
+    /// The open control frames that began in reachable code, the function's own first.
+    pub(super) frames: Vec<Frame<'ctx>>,
+    /// Whether control can reach the current operator.
+    pub(super) reachable: bool,
+    /// How many frames are open that began in unreachable code.
+    pub(super) dead_frames: usize,
+    /// How many frames have begun.
+    pub(super) begun_frames: usize,
+    pub(super) assigned: Assigned,
+    /// Indices that were accessed on every path to here.
+    pub(super) accessed: Accessed,
+    /// Loads from linear memory.
+    pub(super) loads: Vec<InstructionValue<'ctx>>,
+    /// Where arguments and results of helpers are; made when first needed.
+    pub(super) helper_values: Option<PointerValue<'ctx>>,
+    /// Operators executed since fuel was last taken.
+    pub(super) fuel: u64,
+    scope: DIScope<'ctx>,
+    /// Offset of the current operator in the module's bytes.
+    offset: u32,
+    located: bool,
+}
+
+impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
+    /// Translates `body` as the definition of `func`. Answers the validator's allocations for further use.
+    ///
+    /// # Errors
+    /// When the body is malformed or invalid.
+    pub fn translate(
+        unit: &'a Unit<'a, 'ctx>,
+        func: FuncIndex,
+        linkage: Linkage,
+        body: &FunctionBody<'_>,
+        mut validator: FuncValidator<ValidatorResources>,
+    ) -> Result<FuncValidatorAllocations, Error> {
+        let ty = unit.info.funcs[func].ty;
+        let mut translator = Self::new(unit, func, ty, linkage, module_offset(body.range().start)?)?;
+        translator.define_locals(ty, body, &mut validator)?;
+        translator.assigned = Assigned::find(body, translator.locals.len())?;
+        translator.open_function(unit.info.types[ty].results.len())?;
+        let mut operators = body.get_operators_reader().map_err(|error| Error::malformed(&error))?;
+        while !operators.eof() {
+            translator.operator(&mut operators, &mut validator)?;
+        }
+        operators.finish().map_err(|error| Error::malformed(&error))?;
+        translator.keep_dropped_loads()?;
+        Ok(validator.into_allocations())
+    }
+
+    fn new(
+        unit: &'a Unit<'a, 'ctx>,
+        func: FuncIndex,
+        ty: TypeIndex,
+        linkage: Linkage,
+        offset: u32,
+    ) -> Result<Self, Error> {
+        let ir = &unit.ir;
+        let function = unit.function(func);
+        function.set_linkage(linkage);
+        let scope = unit.debug.describe(function, &symbol::func(func), offset).as_debug_info_scope();
+        ir.at_end(ir.new_block(function));
+        let signature = unit.signature(ty);
+        unit.debug.set_location(ir, scope, offset);
+        Ok(Self {
+            unit,
+            ir,
+            function,
+            context: ir.context_param(function)?,
+            locals: ir.load_params(function, &signature)?,
+            signature,
+            stack: Vec::new(),
+            frames: Vec::new(),
+            reachable: true,
+            dead_frames: 0,
+            begun_frames: 0,
+            assigned: Assigned::default(),
+            accessed: Accessed::default(),
+            loads: Vec::new(),
+            helper_values: None,
+            fuel: 0,
+            scope,
+            offset,
+            located: true,
+        })
+    }
+
+    fn define_locals(
+        &mut self,
+        ty: TypeIndex,
+        body: &FunctionBody<'_>,
+        validator: &mut FuncValidator<ValidatorResources>,
+    ) -> Result<(), Error> {
+        let mut reader = body.get_binary_reader();
+        validator.read_locals(&mut reader).map_err(|error| Error::invalid(&error))?;
+        let params = self.unit.info.types[ty].params.len();
+        for index in params.. {
+            let Some(ty) = u32::try_from(index).ok().and_then(|index| validator.get_local_type(index)) else { break };
+            self.locals.push(self.ir.types.zero(value_type(ty)?));
+        }
+        Ok(())
+    }
+
+    fn operator(
+        &mut self,
+        operators: &mut OperatorsReader<'_>,
+        validator: &mut FuncValidator<ValidatorResources>,
+    ) -> Result<(), Error> {
+        let (operator, offset) = operators.read_with_offset().map_err(|error| Error::malformed(&error))?;
+        validator.op(offset, &operator).map_err(|error| Error::invalid(&error))?;
+        self.offset = module_offset(offset)?;
+        self.located = false;
+        if self.reachable {
+            self.count_fuel(&operator);
+            ops::translate(self, &operator).map_err(|error| match error.offset {
+                None => error.at(self.offset as usize),
+                Some(_) => error,
+            })
+        } else {
+            self.skip(&operator)
+        }
+    }
+
+    /// Marks the instructions that follow as belonging to the current operator.
+    ///
+    /// Not every operator does so, since it costs: those that can neither trap nor call are never looked up by address.
+    pub fn locate(&mut self) {
+        if !self.located {
+            self.unit.debug.set_location(self.ir, self.scope, self.offset);
+            self.located = true;
+        }
+    }
+
+    /// A new block of the function.
+    pub fn new_block(&self) -> BasicBlock<'ctx> {
+        self.ir.new_block(self.function)
+    }
+}
+
+fn module_offset(offset: u64) -> Result<u32, Error> {
+    u32::try_from(offset).map_err(|_| Error::new(ErrorKind::Limit, "a module of 4 GiB or more"))
+}

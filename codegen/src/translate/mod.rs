@@ -1,0 +1,63 @@
+//! Function bodies to LLVM IR: one pass over each body, validated, straight to SSA.
+//!
+//! [`module_partition`] translates some of a module's functions to one LLVM module. [`unit`] has what its functions share,
+//! [`function`] translates one body: see there for what the operators in [`ops`] build on.
+
+pub mod address;
+pub mod control;
+pub mod fuel;
+pub mod function;
+pub mod helper;
+pub mod ops;
+pub mod prescan;
+pub mod stack;
+pub mod trap;
+pub mod unit;
+
+use inkwell::context::Context;
+use inkwell::module::{Linkage, Module};
+use wasmparser::FuncValidatorAllocations;
+
+use crate::error::Error;
+use crate::ir::Options;
+use crate::parse::ParsedModule;
+use function::FunctionTranslator;
+use unit::Unit;
+
+/// Which functions one LLVM module defines; all others that it calls are declared. Functions are given by their position among the
+/// module's defined functions.
+#[derive(Clone, Copy, Debug)]
+pub struct Partition<'a> {
+    /// Defined for all to call.
+    pub functions: &'a [usize],
+    /// Defined for inlining only (`available_externally`), since another partition defines them for all.
+    pub copies: &'a [usize],
+}
+
+/// Translates the functions of `partition`, validating each. `bytes` are the module that `parsed` was made of.
+///
+/// Functions have the symbols of [`wasmo_abi::symbol::func`], with hidden visibility.
+///
+/// # Errors
+/// When a body is malformed or invalid.
+pub fn module_partition<'ctx>(
+    context: &'ctx Context,
+    parsed: &ParsedModule,
+    bytes: &[u8],
+    partition: Partition<'_>,
+    options: &Options,
+) -> Result<Module<'ctx>, Error> {
+    let unit = Unit::new(context, &parsed.info, options);
+    let mut allocations = FuncValidatorAllocations::default();
+    let own = partition.functions.iter().map(|&position| (position, Linkage::External));
+    let copies = partition.copies.iter().map(|&position| (position, Linkage::AvailableExternally));
+    for (position, linkage) in own.chain(copies) {
+        let to_validate =
+            parsed.to_validate(position).ok_or_else(|| Error::internal("a partition names a missing function"))?;
+        let validator = to_validate.into_validator(allocations);
+        let body = parsed.body(position, bytes)?;
+        let function = parsed.info.func_of_defined(position);
+        allocations = FunctionTranslator::translate(&unit, function, linkage, &body, validator)?;
+    }
+    Ok(unit.finish())
+}

@@ -1,0 +1,83 @@
+//! [`Unit`]: what the functions of one LLVM module share.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use inkwell::GlobalVisibility;
+use inkwell::context::Context;
+use inkwell::module::{Linkage, Module};
+use inkwell::values::FunctionValue;
+use wasmo_abi::index::{FuncIndex, MemoryIndex, TypeIndex};
+use wasmo_abi::layout::VmContextLayout;
+use wasmo_abi::module::ModuleInfo;
+use wasmo_abi::symbol;
+use wasmo_abi::tunables::MAX_GROWN_PAGES;
+
+use crate::ir::debug::DebugInfo;
+use crate::ir::signature::{SWIFT_TAIL_CC, Signature};
+use crate::ir::tbaa::Region;
+use crate::ir::{Ir, Options};
+
+/// What the functions of one LLVM module share.
+#[derive(Debug)]
+pub struct Unit<'a, 'ctx> {
+    /// The LLVM module.
+    pub ir: Ir<'ctx>,
+    /// Its debug information.
+    pub debug: DebugInfo<'ctx>,
+    /// The wasm module.
+    pub info: &'a ModuleInfo,
+    /// Where things lie in the instance's context.
+    pub layout: VmContextLayout,
+    signatures: RefCell<HashMap<TypeIndex, Rc<Signature<'ctx>>>>,
+    functions: RefCell<HashMap<FuncIndex, FunctionValue<'ctx>>>,
+}
+
+impl<'a, 'ctx> Unit<'a, 'ctx> {
+    /// An LLVM module without functions for parts of `info`.
+    pub fn new(context: &'ctx Context, info: &'a ModuleInfo, options: &Options) -> Self {
+        let ir = Ir::new(context, "wasm", options);
+        let debug = DebugInfo::new(&ir);
+        let layout = VmContextLayout::new(info);
+        Self { ir, debug, info, layout, signatures: RefCell::default(), functions: RefCell::default() }
+    }
+
+    /// How functions of type `ty` are called.
+    pub fn signature(&self, ty: TypeIndex) -> Rc<Signature<'ctx>> {
+        let make = || Rc::new(Signature::new(&self.ir, &self.info.types[ty]));
+        Rc::clone(self.signatures.borrow_mut().entry(ty).or_insert_with(make))
+    }
+
+    /// The defined function `func`, declared unless it is defined in this unit.
+    pub fn function(&self, func: FuncIndex) -> FunctionValue<'ctx> {
+        if let Some(&function) = self.functions.borrow().get(&func) {
+            return function;
+        }
+        let signature = self.signature(self.info.funcs[func].ty);
+        let function = self.ir.module().add_function(&symbol::func(func), signature.ty, Some(Linkage::External));
+        function.set_call_conventions(SWIFT_TAIL_CC);
+        // Hidden symbols are called directly and not through a table of the linker's.
+        function.as_global_value().set_visibility(GlobalVisibility::Hidden);
+        self.ir.mark_function(function);
+        self.ir.mark_context(function, self.layout.size());
+        self.functions.borrow_mut().insert(func, function);
+        function
+    }
+
+    /// The region of the content of `memory`.
+    pub fn memory_region(&self, memory: MemoryIndex) -> Region {
+        self.info.defined_memory(memory).map_or(Region::ImportedMemories, Region::Memory)
+    }
+
+    /// Whether no address within `memory` is so high that adding a little to it could wrap (ARCHITECTURE.md, section 5).
+    pub fn stays_low(&self, memory: MemoryIndex) -> bool {
+        self.info.memories[memory].limits.min <= MAX_GROWN_PAGES
+    }
+
+    /// Ends construction.
+    pub fn finish(self) -> Module<'ctx> {
+        self.debug.finish();
+        self.ir.finish()
+    }
+}
