@@ -1,8 +1,9 @@
 //! [`WasiCtx`], all that one guest can reach of the host, and [`WasiCtxBuilder`], which makes it.
 //!
 //! A context starts with nothing: no arguments, no variables, an empty standard input, outputs that
-//! are discarded, no directories. Everything else is given by name. Preopened directories and
-//! sockets are numbered from 3 in the order in which they were added.
+//! are discarded, no directories. Everything else is given by name. Preopened descriptors are numbered
+//! from 3: first the directories, then the sockets, each in the order in which they were added. Programs
+//! look for directories until they meet a number that is none.
 
 use crate::descriptor::{Descriptor, Object, OpenDir};
 use crate::stream::{
@@ -60,7 +61,8 @@ pub struct WasiCtxBuilder {
     stdin: Box<dyn StdinStream>,
     stdout: Box<dyn StdoutStream>,
     stderr: Box<dyn StdoutStream>,
-    preopens: Vec<Descriptor>,
+    directories: Vec<Descriptor>,
+    sockets: Vec<Descriptor>,
 }
 
 impl Default for WasiCtxBuilder {
@@ -85,7 +87,8 @@ impl WasiCtxBuilder {
             stdin: Box::new(EmptyInput),
             stdout: Box::new(DiscardOutput),
             stderr: Box::new(DiscardOutput),
-            preopens: Vec::new(),
+            directories: Vec::new(),
+            sockets: Vec::new(),
         }
     }
 
@@ -189,7 +192,7 @@ impl WasiCtxBuilder {
             std::fs::OpenOptions::new().read(true).custom_flags(directory).open(host_path).with_context(|| {
                 format!("cannot open directory `{}` for the guest's `{guest_path}`", host_path.display())
             })?;
-        self.preopens.push(Descriptor {
+        self.directories.push(Descriptor {
             object: Object::Dir(OpenDir {
                 dir: Dir::from_std_file(file),
                 preopen: Some(guest_path.to_owned()),
@@ -206,7 +209,7 @@ impl WasiCtxBuilder {
 
     /// Gives the guest a listening socket, for `sock_accept`.
     pub fn preopened_listener(&mut self, socket: TcpListener) -> &mut Self {
-        self.preopens.push(Descriptor {
+        self.sockets.push(Descriptor {
             object: Object::Listener(socket),
             base: Rights::LISTENER,
             inheriting: Rights::CONNECTION,
@@ -217,7 +220,7 @@ impl WasiCtxBuilder {
 
     /// Gives the guest a connected socket, for `sock_recv`, `sock_send`, `fd_read` and `fd_write`.
     pub fn preopened_connection(&mut self, socket: TcpStream) -> &mut Self {
-        self.preopens.push(Descriptor {
+        self.sockets.push(Descriptor {
             object: Object::Connection(socket),
             base: Rights::CONNECTION,
             inheriting: Rights::empty(),
@@ -228,14 +231,15 @@ impl WasiCtxBuilder {
 
     /// The context, and leaves the builder empty as [`new`](Self::new) does.
     pub fn build(&mut self) -> WasiCtx {
-        let Self { args, env, stdin, stdout, stderr, preopens } = std::mem::take(self);
+        let Self { args, env, stdin, stdout, stderr, directories, sockets } = std::mem::take(self);
         let standard = |object, base| Descriptor { object, base, inheriting: Rights::empty(), flags: FdFlags::empty() };
         let mut descriptors = vec![
             standard(Object::Input(stdin), Rights::INPUT),
             standard(Object::Output(stdout), Rights::OUTPUT),
             standard(Object::Output(stderr), Rights::OUTPUT),
         ];
-        descriptors.extend(preopens);
+        descriptors.extend(directories);
+        descriptors.extend(sockets);
         WasiCtx { args, env, table: descriptors.into_iter().collect() }
     }
 }

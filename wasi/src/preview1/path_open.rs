@@ -101,6 +101,10 @@ impl Request<'_> {
         directory.allow(DirPerms::READ)?;
         if self.oflags.contains(OFlags::CREAT) {
             directory.allow(DirPerms::MUTATE)?;
+            // Looked at again when the file is open, but a file that cannot be opened is not created.
+            if self.reads() && !directory.file_perms.contains(FilePerms::READ) {
+                return Err(Errno::Perm);
+            }
         }
         let changes = self.oflags.contains(OFlags::TRUNC) || self.writes();
         if changes && !directory.file_perms.contains(FilePerms::WRITE) {

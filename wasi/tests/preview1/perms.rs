@@ -78,6 +78,9 @@ fn without_permission_to_read_files_they_are_not_read() {
     std::fs::write(guest.path("file"), "text").unwrap();
     let read = Open::default().rights(Rights::FD_READ);
     assert_eq!(guest.open(ROOT, "file", read), Err(Errno::Perm));
+    let create = Open::flags(OFlags::CREAT).rights(Rights::FD_READ);
+    assert_eq!(guest.open(ROOT, "new", create), Err(Errno::Perm));
+    assert!(!guest.path("new").exists());
     let fd = guest.open(ROOT, "file", Open::default().rights(Rights::FD_WRITE)).unwrap();
     assert_eq!(guest.read(fd, 4), Err(Errno::Notcapable));
     guest.write(fd, b"T").unwrap();
