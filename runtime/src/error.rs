@@ -37,6 +37,8 @@ pub enum Failure {
     Host(Box<dyn Any + Send>),
     /// A function of the host panicked with this payload.
     Panic(Box<dyn Any + Send>),
+    /// The runtime could not go on.
+    Error(Error),
 }
 
 impl fmt::Debug for Failure {
@@ -45,6 +47,7 @@ impl fmt::Debug for Failure {
             Self::Trap(code) => f.debug_tuple("Trap").field(code).finish(),
             Self::Host(_) => f.write_str("Host(..)"),
             Self::Panic(_) => f.write_str("Panic(..)"),
+            Self::Error(error) => f.debug_tuple("Error").field(error).finish(),
         }
     }
 }
@@ -55,6 +58,7 @@ impl fmt::Display for Failure {
             Self::Trap(code) => code.fmt(f),
             Self::Host(_) => f.write_str("the host's function failed"),
             Self::Panic(_) => f.write_str("the host's function panicked"),
+            Self::Error(error) => error.fmt(f),
         }
     }
 }

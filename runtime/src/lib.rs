@@ -1,23 +1,36 @@
 //! Stores, VMContexts, memories, tables, traps, stacks and helpers: what compiled code stands on.
 //!
-//! Read [`store`] first: a [`Store`] owns everything that a guest can reach, and all of it lives as long as the store. [`instance`] makes
-//! an instance from a [`Module`] and imports. A call goes through [`entry`] onto the guest's own [`stack`], comes back through the same stubs when the guest calls the host
-//! or a [`helper`], and ends by returning or by being unwound ([`trap`]). [`code`] explains code addresses for backtraces.
+//! Read [`store`] first: a [`Store`] owns everything that a guest can reach, and all of it lives as long as the store. [`instance`] makes an instance from a [`Module`] and imports. A call
+//! goes through `entry` onto the guest's own `stack`, comes back through the same stubs when the guest calls the host or a `helper`, and ends by
+//! returning or by being unwound ([`trap`]). `code` explains code addresses for backtraces.
 //!
-//! The crate knows neither LLVM nor the embedder: code comes in as [`wasmo_abi::code::ModuleCode`], the embedder's wishes as [`StoreHooks`] and callbacks.
-//! Operating-system calls are made in `sys` only, machine registers are named in `entry` and `sys` only.
+//! The crate knows neither LLVM nor the embedder: code comes in as [`wasmo_abi::code::ModuleCode`], the embedder's wishes as [`StoreHooks`] and callbacks. Operating-system
+//! calls are made in `sys` only, machine registers are named in `entry`, `sys` and `trap::unwind` only.
 
+mod arena;
+mod code;
+mod entry;
 pub mod error;
+mod exec;
+mod func_ref;
+mod helper;
+pub mod instance;
+pub mod interrupt;
+mod memory;
 pub mod module;
+mod stack;
 pub mod store;
+mod sys;
+mod table;
+mod thread;
 pub mod trap;
 pub mod type_registry;
+mod vmcontext;
 
 pub use error::{CallError, Error, Failure, InstantiateError};
+pub use instance::Instance;
+pub use interrupt::InterruptHandle;
 pub use module::Module;
-pub use store::{
-    Extern, FuncHandle, GlobalId, Instance, InstanceId, InterruptHandle, MemoryId, Store, StoreHooks, StoreOptions,
-    TableId,
-};
+pub use store::{Extern, FuncHandle, GlobalId, InstanceId, MemoryId, Store, StoreHooks, StoreOptions, TableId};
 pub use trap::backtrace::{Backtrace, Frame};
 pub use type_registry::TypeRegistry;

@@ -1,7 +1,13 @@
-//! [`Module`]: a module's facts and its live code.
+//! [`Module`]: what is known of a module, and its live code.
+//!
+//! It is made once and shared by all its instances. While it exists, the code registry leads from addresses of its code to it.
+
+use crate::code;
+use crate::trap::unwind::UnwindRules;
 use crate::type_registry::TypeRegistry;
 use std::sync::Arc;
 use wasmo_abi::code::ModuleCode;
+use wasmo_abi::index::{EntityIndex, FuncIndex, TypeIndex};
 use wasmo_abi::layout::VmContextLayout;
 use wasmo_abi::module::ModuleInfo;
 use wasmo_abi::vm::EnterThunk;
@@ -19,19 +25,45 @@ pub struct Module {
     pub code: ModuleCode,
     /// The binary it was made from.
     pub bytes: Arc<[u8]>,
+    /// For each code unit, what was found in its call frame information so far.
+    pub(crate) unwind_rules: Vec<UnwindRules>,
 }
 
 impl Module {
     /// Puts a module together and enters its code in the registry that explains addresses; it leaves it when dropped.
+    ///
+    /// `code` was compiled from `info`, and `info` was parsed from `bytes`.
     pub fn new(info: ModuleInfo, code: ModuleCode, bytes: Arc<[u8]>, types: &TypeRegistry) -> Arc<Self> {
         let layout = VmContextLayout::new(&info);
         let type_ids = info.types.as_slice().iter().map(|ty| types.register(ty)).collect();
-        Arc::new(Self { info, layout, type_ids, code, bytes })
+        let unwind_rules = code.units.iter().map(|_| UnwindRules::default()).collect();
+        let module = Arc::new(Self { info, layout, type_ids, code, bytes, unwind_rules });
+        code::register(&module);
+        module
+    }
+
+    /// The engine-wide number of the type `ty`.
+    pub fn type_id(&self, ty: TypeIndex) -> u32 {
+        self.type_ids[ty.position()]
     }
 
     /// The thunk through which functions of the type with the engine-wide number `type_id` are entered, if the module has one.
     pub fn enter_thunk(&self, type_id: u32) -> Option<EnterThunk> {
-        let position = self.type_ids.iter().position(|&id| id == type_id)?;
-        self.code.thunks.get(position).copied().flatten().map(|thunks| thunks.enter)
+        let equal = self.type_ids.iter().enumerate().filter(|&(_, &id)| id == type_id);
+        let mut thunks = equal.filter_map(|(position, _)| self.code.thunks(TypeIndex::from_position(position)));
+        thunks.next().map(|thunks| thunks.enter)
+    }
+
+    /// The function whose body has the operator at `wasm_offset` in the module's bytes.
+    pub fn func_at(&self, wasm_offset: u32) -> Option<FuncIndex> {
+        let offset = wasm_offset as usize;
+        let position = self.info.bodies.partition_point(|body| body.start <= offset).checked_sub(1)?;
+        self.info.bodies.get(position)?.contains(&offset).then(|| self.info.func_of_defined(position))
+    }
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        code::unregister(self);
     }
 }

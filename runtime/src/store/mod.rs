@@ -1,262 +1,346 @@
-//! Skeleton of the store's interface.
-#![allow(unused, missing_docs, clippy::missing_safety_doc, reason = "being filled")]
-use crate::error::*;
-use crate::module::Module;
+//! [`Store`]: everything that a guest can reach, and its execution context.
+//!
+//! Memories, tables, globals, functions and instances are made in a store and live as long as it does; they are named by numbers ([`MemoryId`] …), functions
+//! by address ([`FuncHandle`]). Numbers and handles of one store mean nothing in another, and the embedding API keeps them apart.
+//!
+//! * `entities` has the operations on memories, tables and globals, `call` those that run the guest.
+//! * A guest under way reaches the store again through its execution context, by raw pointer ([`Store::of_exec`]): while a host function runs, the `&mut
+//!   Store` that started the call is not used by anyone.
+
+mod call;
+mod entities;
+
+use crate::arena::Arena;
+use crate::error::{Error, Failure};
+use crate::exec::Exec;
+pub use crate::func_ref::FuncHandle;
+use crate::helper;
+use crate::instance::Instance;
+use crate::interrupt::{InterruptHandle, Shared};
+use crate::memory::Memory;
+use crate::stack::GuestStack;
+use crate::table::Table;
+use crate::trap::Registers;
 use crate::trap::backtrace::Backtrace;
-use std::marker::PhantomData;
-use std::ptr::NonNull;
+use std::cell::Cell;
+use std::fmt;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use wasmo_abi::code::Thunks;
-use wasmo_abi::index::*;
-use wasmo_abi::module::EntityRef;
-use wasmo_abi::trap::TrapCode;
-use wasmo_abi::types::*;
-use wasmo_abi::vm::*;
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use wasmo_abi::tunables::MAX_VALUES;
+use wasmo_abi::types::GlobalType;
+use wasmo_abi::vm::{RawValue, VmContext, VmExecContext, VmFuncRef, VmGlobal, VmHostFunc};
 
+/// A memory of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct MemoryId(pub u32);
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TableId(pub u32);
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct GlobalId(pub u32);
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct InstanceId(pub u32);
+pub struct MemoryId(pub(crate) u32);
 
-/// A function of a store. Made by the store; as a raw reference value it is its address.
+/// A table of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FuncHandle(NonNull<VmFuncRef>);
-// SAFETY: the handle is only followed by the methods of a store, on the thread that has the store.
-unsafe impl Send for FuncHandle {}
-// SAFETY: as above.
-unsafe impl Sync for FuncHandle {}
-impl FuncHandle {
-    /// The reference value, as `funcref` values are in `RawValue`s and tables.
-    pub fn to_raw(self) -> u64 {
-        self.0.as_ptr() as u64
-    }
-    /// The function that a reference value means; `None` for null.
-    /// # Safety
-    /// The value is a funcref of a live store, and the handle is used with that store only.
-    pub unsafe fn from_raw(raw: u64) -> Option<Self> {
-        NonNull::new(raw as *mut VmFuncRef).map(Self)
-    }
-}
+pub struct TableId(pub(crate) u32);
 
+/// A global of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GlobalId(pub(crate) u32);
+
+/// An instance of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct InstanceId(pub(crate) u32);
+
+/// Anything that can be imported and exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extern {
+    /// A function.
     Func(FuncHandle),
+    /// A table.
     Table(TableId),
+    /// A memory.
     Memory(MemoryId),
+    /// A global.
     Global(GlobalId),
 }
 
+/// What a store is made with.
+#[derive(Clone, Debug)]
 pub struct StoreOptions {
+    /// The size of the guest's stack in bytes; rounded up to pages and to at least 64 KiB. It is committed as it is used.
     pub stack_size: usize,
+    /// The engine's epoch counter.
     pub epoch: Arc<AtomicU64>,
 }
 
+/// What the embedder wants to be asked. The hooks run on the host's stack, some while the guest waits; they must not call into the store.
+///
+/// A hook that panics while the guest waits ends the guest with [`Failure::Panic`].
 pub trait StoreHooks {
-    /// bytes; current 0 at creation
+    /// Whether a memory may grow from `current` to `desired` bytes; `current` is 0 when it is being made. `max` is the most that its type allows, if it says.
     fn memory_growing(&mut self, current: u64, desired: u64, max: Option<u64>) -> bool;
-    /// elements
+    /// Whether a table may grow from `current` to `desired` elements; likewise.
     fn table_growing(&mut self, current: u64, desired: u64, max: Option<u64>) -> bool;
-    /// ticks beyond the current epoch
+    /// A memory could not grow, or was not allowed to. An error ends the guest; otherwise its `memory.grow` answers -1.
+    ///
+    /// # Errors
+    /// Why the guest is to end.
+    fn memory_grow_failed(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+    /// A table could not grow, or was not allowed to; likewise.
+    ///
+    /// # Errors
+    /// Why the guest is to end.
+    fn table_grow_failed(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+    /// The epoch deadline has passed. Answers how many ticks beyond the current epoch the next one is, or why the guest is to end.
     fn new_epoch(&mut self) -> Result<u64, Failure>;
-    /// fuel to add
+    /// The fuel is used up. Answers how much to add, more than 0, or why the guest is to end.
     fn out_of_fuel(&mut self) -> Result<u64, Failure>;
 }
 
-#[derive(Debug)]
-pub struct Instance {}
-impl Instance {
-    pub fn module(&self) -> &Arc<Module> {
-        todo!()
-    }
-    pub fn context(&self) -> *mut VmContext {
-        todo!()
-    }
-    /// of a function that escapes (exported, in an element segment, ref.func): else None, see Store::func
-    pub fn func(&self, func: FuncIndex) -> Option<FuncHandle> {
-        todo!()
-    }
-    pub fn table(&self, table: TableIndex) -> TableId {
-        todo!()
-    }
-    pub fn memory(&self, memory: MemoryIndex) -> MemoryId {
-        todo!()
-    }
-    pub fn global(&self, global: GlobalIndex) -> GlobalId {
-        todo!()
-    }
-    pub fn entity(&self, entity: EntityRef) -> Option<Extern> {
-        todo!()
-    }
+/// A global: where its content lies, in an instance's context or in the store.
+#[derive(Clone, Copy, Debug)]
+struct Global {
+    place: NonNull<VmGlobal>,
+    ty: GlobalType,
 }
 
-#[derive(Clone)]
-pub struct InterruptHandle {}
-impl InterruptHandle {
-    pub fn interrupt(&self) {
-        todo!()
-    }
-}
-
+/// Everything that a guest can reach; see the module's documentation.
 pub struct Store {
-    not_sync: PhantomData<*mut u8>,
+    exec: NonNull<Exec>,
+    /// Where guests run; `None` only while the store is being dropped.
+    stack: Option<GuestStack>,
+    hooks: Option<NonNull<dyn StoreHooks>>,
+    data: *mut u8,
+    /// Why the host function under way failed, and the frames if they are known already.
+    failure: Option<(Failure, Option<Backtrace>)>,
+    shared: Arc<Shared>,
+    /// Keeps the counter that the execution context points to.
+    epoch: Arc<AtomicU64>,
+    pub(crate) instances: Arena<Instance>,
+    pub(crate) memories: Arena<Memory>,
+    tables: Arena<Table>,
+    globals: Vec<Global>,
+    host_globals: Arena<VmGlobal>,
+    pub(crate) host_funcs: Arena<VmHostFunc>,
+    pub(crate) func_refs: Arena<VmFuncRef>,
 }
-// SAFETY: the store's pointers lead to what it owns.
+
+// SAFETY: all pointers of a store lead to what it owns, except those that the embedder gave it, which stand under the embedder's own promise of Send. A guest
+// that is under way borrows the store, so the store cannot go to another thread then.
 unsafe impl Send for Store {}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("instances", &self.instances.len())
+            .field("memories", &self.memories.len())
+            .field("tables", &self.tables.len())
+            .field("globals", &self.globals.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Store {
+    /// An empty store. It must stay in its box: a guest finds it by its address.
+    ///
+    /// # Errors
+    /// When the guest's stack cannot be mapped.
     pub fn new(options: &StoreOptions) -> Result<Box<Self>, Error> {
-        todo!()
+        let stack = GuestStack::new(options.stack_size)?;
+        let exec = Exec {
+            vm: VmExecContext {
+                builtins: helper::table(),
+                host_sp: 0,
+                guest_sp: stack.high(),
+                guest_stack_low: stack.low(),
+                guest_stack_high: stack.high(),
+                interrupt: AtomicU32::new(0),
+                epoch: Arc::as_ptr(&options.epoch),
+                epoch_deadline: u64::MAX,
+                fuel: 0,
+                spill: [RawValue::default(); MAX_VALUES],
+            },
+            store: Cell::new(ptr::null_mut()),
+            unwound_from: Cell::new(0),
+            guard_low: stack.guard_low(),
+            trap_registers: Cell::new(Registers::default()),
+            trap_code: AtomicU8::new(0),
+            memories: AtomicPtr::new(ptr::null_mut()),
+            depth: Cell::new(0),
+        };
+        let exec = NonNull::from(Box::leak(Box::new(exec)));
+        let mut store = Box::new(Self {
+            exec,
+            stack: Some(stack),
+            hooks: None,
+            data: ptr::null_mut(),
+            failure: None,
+            shared: Shared::new(exec),
+            epoch: Arc::clone(&options.epoch),
+            instances: Arena::default(),
+            memories: Arena::default(),
+            tables: Arena::default(),
+            globals: Vec::new(),
+            host_globals: Arena::default(),
+            host_funcs: Arena::default(),
+            func_refs: Arena::default(),
+        });
+        let address: *mut Self = &raw mut *store;
+        store.exec_ref().store.set(address);
+        Ok(store)
     }
-    /// The store that an execution context (VmHostFunc::exec, VmContext::exec) belongs to.
+
+    fn exec_ref(&self) -> &Exec {
+        // SAFETY: the context lives as long as the store. What others write to it meanwhile is in cells or is read through raw pointers.
+        unsafe { self.exec.as_ref() }
+    }
+
+    /// The execution context; it keeps its address.
+    pub fn exec(&self) -> *mut VmExecContext {
+        self.exec.as_ptr().cast()
+    }
+
+    /// The store that an execution context belongs to: of [`VmHostFunc::exec`], say.
+    ///
+    /// # Safety
+    /// The context is that of a store that lives.
     pub unsafe fn of_exec(exec: *mut VmExecContext) -> *mut Self {
-        todo!()
+        // SAFETY: as the caller promises; stores make contexts as the first part of an `Exec`.
+        unsafe { (*exec.cast::<Exec>()).store.get() }
     }
-    /// The instance that a context (VmHostFunc::caller) belongs to.
+
+    /// The instance that a context belongs to: of [`VmHostFunc::caller`], say.
+    ///
+    /// # Safety
+    /// The context is that of an instance whose store lives.
     pub unsafe fn instance_of(context: *mut VmContext) -> InstanceId {
-        todo!()
+        // SAFETY: as the caller promises; instantiation stored the address of the instance's record.
+        unsafe { (*(*context).instance.cast::<Instance>()).id }
     }
+
+    /// Sets whom to ask; with `None`, growth is allowed, and the guest ends where epoch or fuel would have been asked for.
+    ///
+    /// The pointer must stay valid until it is replaced or the store is dropped, and nobody may hold a reference to what it points to while the store
+    /// is being worked with.
     pub fn set_hooks(&mut self, hooks: Option<*mut dyn StoreHooks>) {
-        todo!()
+        self.hooks = hooks.and_then(NonNull::new);
     }
-    /// A pointer of the embedder's, not looked at.
+
+    /// Sets a pointer that the store keeps for the embedder and does not look at.
     pub fn set_data(&mut self, data: *mut u8) {
-        todo!()
+        self.data = data;
     }
+
+    /// The pointer of [`Store::set_data`]; null at first.
     pub fn data(&self) -> *mut u8 {
-        todo!()
+        self.data
     }
-    pub fn new_memory(&mut self, ty: MemoryType) -> Result<MemoryId, Error> {
-        todo!()
+
+    /// Asks the hooks, if there are any.
+    pub(crate) fn ask<T>(&mut self, question: impl FnOnce(&mut dyn StoreHooks) -> T) -> Option<T> {
+        let mut hooks = self.hooks?;
+        // SAFETY: `set_hooks` demands that the pointer is valid and that nobody else has a reference.
+        Some(question(unsafe { hooks.as_mut() }))
     }
-    pub fn new_table(&mut self, ty: TableType, init: u64) -> Result<TableId, Error> {
-        todo!()
-    }
-    pub fn new_global(&mut self, ty: GlobalType, value: RawValue) -> GlobalId {
-        todo!()
-    }
-    /// exit: Thunks::exit of the type, or 0 when no code will call it except through an import of a module
-    pub fn new_host_func(
-        &mut self,
-        ty: u32,
-        callback: VmHostCallback<VmHostFunc>,
-        data: *mut u8,
-        exit: usize,
-    ) -> FuncHandle {
-        todo!()
-    }
-    pub fn instantiate(&mut self, module: &Arc<Module>, imports: &[Extern]) -> Result<InstanceId, InstantiateError> {
-        todo!()
-    }
+
+    /// An instance of the store.
+    ///
+    /// # Panics
+    /// When the number is another store's.
     pub fn instance(&self, instance: InstanceId) -> &Instance {
-        todo!()
+        // SAFETY: instances live as long as the store and are not written once they are made.
+        unsafe { self.instances.get(instance.0).as_ref() }
     }
-    /// Any function of an instance, escaping or not (start functions); None when out of range.
-    pub fn func(&mut self, instance: InstanceId, func: FuncIndex) -> Option<FuncHandle> {
-        todo!()
+
+    /// The number of instances made so far.
+    pub fn instance_count(&self) -> usize {
+        self.instances.len()
     }
+
+    /// The engine-wide number of a function's type.
     pub fn func_type_id(&self, func: FuncHandle) -> u32 {
-        todo!()
+        func.record().type_id
     }
-    /// The host's data, when it is a host function.
+
+    /// What [`Store::new_host_func`] was given as `data`, if the function is the host's.
     pub fn host_data(&self, func: FuncHandle) -> Option<*mut u8> {
-        todo!()
+        // SAFETY: records of host functions live as long as the store.
+        func.host().map(|host| unsafe { host.as_ref() }.data)
     }
-    /// The enter thunk that func's own module has for its type. None for host functions: call does not need one for them.
-    pub fn enter_thunk(&self, func: FuncHandle) -> Option<EnterThunk> {
-        todo!()
+
+    /// The thunk that a function's own module has for its type; `None` for functions of the host, for which [`Store::call`] needs none.
+    pub fn enter_thunk(&self, func: FuncHandle) -> Option<wasmo_abi::vm::EnterThunk> {
+        if func.host().is_some() {
+            return None;
+        }
+        let record = func.record();
+        // SAFETY: a context that is not a host function's is an instance's, which lives as long as the store.
+        let instance = unsafe { &*(*record.context.cast::<VmContext>()).instance.cast::<Instance>() };
+        instance.module().enter_thunk(record.type_id)
     }
-    pub fn memory_type(&self, memory: MemoryId) -> MemoryType {
-        todo!()
-    }
-    pub fn memory_pages(&self, memory: MemoryId) -> u64 {
-        todo!()
-    }
-    pub fn memory_base(&self, memory: MemoryId) -> *mut u8 {
-        todo!()
-    }
-    /// bytes
-    pub fn memory_len(&self, memory: MemoryId) -> usize {
-        todo!()
-    }
-    /// old size in pages; None when it may not or cannot
-    pub fn memory_grow(&mut self, memory: MemoryId, delta: u64) -> Option<u64> {
-        todo!()
-    }
-    pub fn table_type(&self, table: TableId) -> TableType {
-        todo!()
-    }
-    pub fn table_len(&self, table: TableId) -> u64 {
-        todo!()
-    }
-    pub fn table_get(&self, table: TableId, index: u64) -> Option<u64> {
-        todo!()
-    }
-    pub fn table_set(&mut self, table: TableId, index: u64, reference: u64) -> Result<(), TrapCode> {
-        todo!()
-    }
-    pub fn table_grow(&mut self, table: TableId, delta: u64, reference: u64) -> Option<u64> {
-        todo!()
-    }
-    pub fn table_fill(&mut self, table: TableId, start: u64, reference: u64, count: u64) -> Result<(), TrapCode> {
-        todo!()
-    }
-    pub fn table_copy(
-        &mut self,
-        to: TableId,
-        from: TableId,
-        to_start: u64,
-        from_start: u64,
-        count: u64,
-    ) -> Result<(), TrapCode> {
-        todo!()
-    }
-    pub fn global_type(&self, global: GlobalId) -> GlobalType {
-        todo!()
-    }
-    pub fn global_get(&self, global: GlobalId) -> RawValue {
-        todo!()
-    }
-    pub fn global_set(&mut self, global: GlobalId, value: RawValue) {
-        todo!()
-    }
-    /// Calls func. `enter` may be None for host functions only.
-    pub unsafe fn call(
-        this: *mut Self,
-        func: FuncHandle,
-        enter: Option<EnterThunk>,
-        values: *mut RawValue,
-    ) -> Result<(), CallError> {
-        todo!()
-    }
-    /// A host callback leaves its reason here before it answers 1.
-    pub fn fail(&mut self, failure: Failure) {
-        todo!()
-    }
-    /// As fail, when the frames are known already (the failure comes from an inner call).
-    pub fn fail_with(&mut self, error: CallError) {
-        todo!()
-    }
-    pub fn backtrace(&self) -> Backtrace {
-        todo!()
-    }
+
+    /// A handle by which other threads may stop the guest.
     pub fn interrupt_handle(&self) -> InterruptHandle {
-        todo!()
+        InterruptHandle(Arc::clone(&self.shared))
     }
-    /// Whether an interruption is waiting for the host function under way to return.
+
+    /// Whether the guest will be stopped when the host function under way returns: the time to give up a long wait.
     pub fn interrupted(&self) -> bool {
-        todo!()
+        self.exec_ref().vm.interrupt.load(Ordering::Relaxed) != 0
     }
+
+    /// The fuel that is left.
     pub fn fuel(&self) -> u64 {
-        todo!()
+        // SAFETY: the context lives; generated code writes the field, but not while the host runs.
+        let fuel = unsafe { (&raw const (*self.exec.as_ptr()).vm.fuel).read() };
+        fuel.min(0).unsigned_abs()
     }
+
+    /// Sets the fuel that is left; at most 2⁶³ − 1 units are taken.
     pub fn set_fuel(&mut self, fuel: u64) {
-        todo!()
+        let fuel = i64::try_from(fuel).unwrap_or(i64::MAX);
+        // SAFETY: as in `fuel`.
+        unsafe { (&raw mut (*self.exec.as_ptr()).vm.fuel).write(-fuel) };
     }
+
+    /// Takes `fuel` off what was used; answers whether any is left now.
+    pub(crate) fn add_fuel(&mut self, fuel: u64) -> bool {
+        let added = i64::try_from(fuel).unwrap_or(i64::MAX);
+        // SAFETY: as in `fuel`.
+        unsafe {
+            let place = &raw mut (*self.exec.as_ptr()).vm.fuel;
+            place.write(place.read().saturating_sub(added));
+            place.read() < 0
+        }
+    }
+
+    /// Lets the guest run until the engine's epoch is `ticks` beyond what it is now. At first there is no deadline.
     pub fn set_epoch_deadline(&mut self, ticks: u64) {
-        todo!()
+        let deadline = self.epoch.load(Ordering::Relaxed).saturating_add(ticks);
+        // SAFETY: the context lives; generated code only reads the field, and not while the host runs.
+        unsafe { (&raw mut (*self.exec.as_ptr()).vm.epoch_deadline).write(deadline) };
+    }
+
+    /// What [`crate::entry::EXIT`] left last, or the end of the stack.
+    fn guest_sp(&self) -> usize {
+        // SAFETY: the context lives; the stubs write the field, but not while the host runs.
+        unsafe { (&raw const (*self.exec.as_ptr()).vm.guest_sp).read() }
+    }
+
+    /// The guest's functions that wait for the host function under way; none when no guest runs.
+    pub fn backtrace(&self) -> Backtrace {
+        // SAFETY: the host is running, so nobody writes to the guest's stack.
+        unsafe { Backtrace::take(self.exec_ref(), None, self.guest_sp()) }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.shared.close();
+        if let Some(stack) = self.stack.take() {
+            stack.give_back();
+        }
+        // SAFETY: made from a box in `new`; the handles were just parted from it, and no guest runs.
+        drop(unsafe { Box::from_raw(self.exec.as_ptr()) });
     }
 }

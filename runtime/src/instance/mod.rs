@@ -1,0 +1,140 @@
+//! [`Instance`]: a module together with what it imports and defines.
+//!
+//! [`build`] makes one; [`const_expr`] computes initial values; [`segment`] copies segments into memories and tables.
+
+mod build;
+mod const_expr;
+pub(crate) mod segment;
+
+use crate::func_ref::FuncHandle;
+use crate::module::Module;
+use crate::store::{Extern, GlobalId, InstanceId, MemoryId, Store, TableId};
+use crate::vmcontext::Context;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use wasmo_abi::index::{EntityIndex, FuncIndex, GlobalIndex, MemoryIndex, TableIndex};
+use wasmo_abi::layout::Place;
+use wasmo_abi::module::EntityRef;
+use wasmo_abi::vm::{VmContext, VmFuncImport, VmFuncRef};
+
+/// An instance of a module.
+#[derive(Debug)]
+pub struct Instance {
+    pub(crate) id: InstanceId,
+    /// The store that owns the instance.
+    pub(crate) store: NonNull<Store>,
+    module: Arc<Module>,
+    context: Context,
+    memories: Vec<MemoryId>,
+    tables: Vec<TableId>,
+    globals: Vec<GlobalId>,
+    /// Which data segments are dropped, that is, taken to be empty.
+    dropped_data: Vec<Cell<bool>>,
+    /// Which element segments are dropped.
+    dropped_elems: Vec<Cell<bool>>,
+    /// Records that were made for functions without a slot in the context.
+    late_func_refs: RefCell<HashMap<FuncIndex, FuncHandle>>,
+}
+
+impl Instance {
+    /// The module.
+    pub fn module(&self) -> &Arc<Module> {
+        &self.module
+    }
+
+    /// The address of the instance's `VMContext`.
+    pub fn context(&self) -> *mut VmContext {
+        self.context.head().as_ptr()
+    }
+
+    /// The function `func`, if it escapes: it is exported, in an element segment, or taken by `ref.func`. [`Store::func`] gives any function.
+    pub fn func(&self, func: FuncIndex) -> Option<FuncHandle> {
+        let slot = self.module.info.funcs.get(func)?.func_ref?;
+        // SAFETY: the layout has a record for each slot.
+        Some(FuncHandle(unsafe { self.context.part::<VmFuncRef>(self.module.layout.func_ref(slot)) }))
+    }
+
+    /// The table `table`.
+    ///
+    /// # Panics
+    /// When the module has no such table; likewise below.
+    pub fn table(&self, table: TableIndex) -> TableId {
+        self.tables[table.position()]
+    }
+
+    /// The memory `memory`.
+    pub fn memory(&self, memory: MemoryIndex) -> MemoryId {
+        self.memories[memory.position()]
+    }
+
+    /// The global `global`.
+    pub fn global(&self, global: GlobalIndex) -> GlobalId {
+        self.globals[global.position()]
+    }
+
+    /// Anything that can be exported; `None` for a function that does not escape and for what the module does not have.
+    pub fn entity(&self, entity: EntityRef) -> Option<Extern> {
+        match entity {
+            EntityRef::Func(func) => self.func(func).map(Extern::Func),
+            EntityRef::Table(table) => self.tables.get(table.position()).copied().map(Extern::Table),
+            EntityRef::Memory(memory) => self.memories.get(memory.position()).copied().map(Extern::Memory),
+            EntityRef::Global(global) => self.globals.get(global.position()).copied().map(Extern::Global),
+        }
+    }
+
+    /// The export with the name `name`.
+    pub fn export(&self, name: &str) -> Option<Extern> {
+        let export = self.module.info.exports.iter().find(|export| export.name == name)?;
+        self.entity(export.entity)
+    }
+
+    /// A record for `func`, as its slot holds it or would hold it; `own` is the address it will have.
+    fn func_record(&self, func: FuncIndex, own: *const VmFuncRef) -> VmFuncRef {
+        let module = &self.module;
+        let type_id = module.type_id(module.info.funcs[func].ty);
+        match module.info.defined_func(func) {
+            Some(position) => VmFuncRef {
+                type_id,
+                code: module.code.entries[position] as *const u8,
+                context: self.context().cast(),
+                func_ref: own,
+            },
+            None => {
+                // SAFETY: the layout has a record for each imported function, filled before any record is asked for.
+                let import = unsafe { self.context.part::<VmFuncImport>(module.layout.func_import(func)).read() };
+                VmFuncRef { type_id, code: import.code, context: import.context, func_ref: own }
+            }
+        }
+    }
+
+    /// Where the context holds the record of a table or a global, and whether that is a pointer to it.
+    fn place(&self, place: Place) -> (usize, bool) {
+        match place {
+            Place::Inline(offset) => (offset, false),
+            Place::Pointer(offset) => (offset, true),
+        }
+    }
+}
+
+impl Store {
+    /// The function `func` of an instance, whether it escapes or not; `None` when the module has no such function.
+    pub fn func(&mut self, instance: InstanceId, func: FuncIndex) -> Option<FuncHandle> {
+        let instance = self.instances.get(instance.0);
+        // SAFETY: instances live as long as the store, and are never borrowed mutably once they are made.
+        let instance = unsafe { instance.as_ref() };
+        if let Some(handle) = instance.func(func) {
+            return Some(handle);
+        }
+        instance.module.info.funcs.get(func)?;
+        if let Some(&handle) = instance.late_func_refs.borrow().get(&func) {
+            return Some(handle);
+        }
+        let (record, _) = self.func_refs.push(crate::func_ref::NULL_ELEMENT);
+        // SAFETY: the record was just made and nobody else knows it.
+        unsafe { record.write(instance.func_record(func, record.as_ptr())) };
+        instance.late_func_refs.borrow_mut().insert(func, FuncHandle(record));
+        Some(FuncHandle(record))
+    }
+}

@@ -1,0 +1,8 @@
+//! POSIX, as Linux has it.
+
+#[cfg_attr(target_arch = "x86_64", path = "context_x86_64.rs")]
+#[cfg_attr(target_arch = "aarch64", path = "context_aarch64.rs")]
+mod context;
+pub(crate) mod mmap;
+pub(crate) mod signal;
+pub(crate) mod thread;
