@@ -1,1 +1,32 @@
-fn main() {}
+//! The `wasmo` command.
+//!
+//! [`args`] describes the command line, and each command has its room under [`commands`]. What they share: [`input`] reads module
+//! files, [`progress`] shows a long compilation, [`stop`] ends a run from outside, [`output`] writes to standard output and reports errors.
+//!
+//! Exit codes: the guest's own; 134 after a trap, as after an abort; 130 after Ctrl-C; 2 after a wrong command line; 1 after any other error.
+
+mod args;
+mod commands;
+mod input;
+mod output;
+mod progress;
+mod stop;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+
+fn main() -> ExitCode {
+    stop::end_on_closed_pipes();
+    let result = match Args::parse().command {
+        Command::Run(args) => commands::run::run(&args),
+        Command::Wast(args) => commands::wast::run(&args),
+        Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Validate(args) => commands::validate::run(&args),
+        Command::Completions(args) => commands::completions::run(&args),
+    };
+    result.unwrap_or_else(|error| output::failure(&error))
+}

@@ -1,0 +1,205 @@
+//! The command line, as clap sees it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+
+use crate::units::{parse_duration, parse_size};
+
+/// `wasmo --version`: the version, the git revision, and the LLVM that compiles.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (revision ",
+    env!("WASMO_REVISION"),
+    ", LLVM ",
+    env!("WASMO_LLVM_VERSION"),
+    ")"
+);
+
+/// Run WebAssembly at native speed.
+#[derive(Debug, Parser)]
+#[command(name = "wasmo", version = VERSION, max_term_width = 100)]
+pub(crate) struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a program, or one function of a module.
+    Run(RunArgs),
+    /// Run specification scripts, and name each line that fails.
+    Wast(WastArgs),
+    /// Show what a module holds: imports, exports, memories, tables, functions by size, sections.
+    Inspect(InspectArgs),
+    /// Check that modules are valid.
+    Validate(ValidateArgs),
+    /// Print a script that completes wasmo's command line in a shell.
+    Completions(CompletionsArgs),
+}
+
+const RUN_HELP: &str = "\
+FILE is a module in the binary or the text format. A command (it exports `_start`) is run; of any other module, name a function \
+with --invoke. Options of wasmo stand before FILE; everything after it belongs to the guest.
+
+Exit code: the guest's own; 134 after a trap; 130 after Ctrl-C; 2 for wrong usage; 1 for any other error.";
+
+/// `wasmo run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = RUN_HELP, override_usage = "wasmo run [OPTIONS] FILE [ARGS]...")]
+pub(crate) struct RunArgs {
+    /// Let the guest use the directory HOST, under the name GUEST (HOST itself if not given). May be repeated.
+    #[arg(long = "dir", value_name = "HOST[::GUEST]", value_parser = parse_dir, value_hint = ValueHint::DirPath)]
+    pub(crate) dirs: Vec<Dir>,
+
+    /// Set a variable of the guest's environment; without a value, it gets wasmo's own. May be repeated.
+    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = parse_env)]
+    pub(crate) env: Vec<(String, Option<String>)>,
+
+    /// Call the exported function NAME with ARGS, which are read as its parameter types say, and print its results.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) invoke: Option<String>,
+
+    /// Instantiate the module FILE first, and let imports from NAME find its exports. May be repeated.
+    #[arg(long = "preload", value_name = "NAME=FILE", value_parser = parse_preload, value_hint = ValueHint::FilePath)]
+    pub(crate) preloads: Vec<(String, PathBuf)>,
+
+    /// Stop the guest when it has run for this long, as 500ms, 10s, 2m, 1h.
+    #[arg(long, value_name = "T", value_parser = parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Stop the guest after it has executed about N operators.
+    #[arg(long, value_name = "N")]
+    pub(crate) fuel: Option<u64>,
+
+    /// Let memories and tables together grow no further than this, as 64MiB, 1GiB, or a number of bytes.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) max_memory: Option<u64>,
+
+    /// Print, after the run, the time of each phase and the memory used.
+    #[arg(long)]
+    pub(crate) stats: bool,
+
+    // One list rather than FILE and ARGS apart: clap looks for options of ours between two positional arguments, but not within
+    // the last one.
+    /// The module, and the guest's arguments.
+    #[arg(required = true, trailing_var_arg = true, value_names = ["FILE", "ARGS"], value_hint = ValueHint::FilePath)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// `wasmo wast`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct WastArgs {
+    /// Scripts in the specification's format (.wast).
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// `wasmo inspect`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InspectArgs {
+    /// List all functions, not only the twenty largest.
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// A module in the binary or the text format.
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+}
+
+/// `wasmo validate`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ValidateArgs {
+    /// Modules in the binary or the text format.
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// `wasmo completions`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    pub(crate) shell: Shell,
+}
+
+/// A directory that the guest may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dir {
+    /// Where it is.
+    pub(crate) host: PathBuf,
+    /// What the guest calls it.
+    pub(crate) guest: String,
+}
+
+fn parse_dir(text: &str) -> Result<Dir, String> {
+    let (host, guest) = text.split_once("::").unwrap_or((text, text));
+    if host.is_empty() || guest.is_empty() {
+        return Err("a directory has a name: HOST or HOST::GUEST".to_owned());
+    }
+    Ok(Dir { host: PathBuf::from(host), guest: guest.to_owned() })
+}
+
+fn parse_env(text: &str) -> Result<(String, Option<String>), String> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (text, None),
+    };
+    if name.is_empty() {
+        return Err("a variable has a name: NAME=VALUE".to_owned());
+    }
+    Ok((name.to_owned(), value))
+}
+
+fn parse_preload(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, file)) if !file.is_empty() => Ok((name.to_owned(), PathBuf::from(file))),
+        _ => Err("expected NAME=FILE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn run_args(line: &[&str]) -> RunArgs {
+        match Args::try_parse_from(line).expect("a right command line").command {
+            Command::Run(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_description_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn options_stop_at_the_file() {
+        let args = run_args(&["wasmo", "run", "--stats", "f.wasm", "--dir", "x", "-c", "--", "--help"]);
+        assert!(args.stats && args.dirs.is_empty());
+        assert_eq!(args.command, ["f.wasm", "--dir", "x", "-c", "--", "--help"]);
+    }
+
+    #[test]
+    fn directories_have_one_name_or_two() {
+        let dir = |host: &str, guest: &str| Ok(Dir { host: PathBuf::from(host), guest: guest.to_owned() });
+        assert_eq!(parse_dir("a/b"), dir("a/b", "a/b"));
+        assert_eq!(parse_dir("a::/b::c"), dir("a", "/b::c"));
+        assert!(parse_dir("::b").is_err() && parse_dir("a::").is_err() && parse_dir("").is_err());
+    }
+
+    #[test]
+    fn variables_may_have_no_value() {
+        assert_eq!(parse_env("A=b=c"), Ok(("A".to_owned(), Some("b=c".to_owned()))));
+        assert_eq!(parse_env("A="), Ok(("A".to_owned(), Some(String::new()))));
+        assert_eq!(parse_env("A"), Ok(("A".to_owned(), None)));
+        assert!(parse_env("=b").is_err());
+    }
+}

@@ -1,0 +1,221 @@
+//! `wasmo run`.
+//!
+//! [`run`] is the whole course: read, compile, instantiate, call. What a guest's end means for us is decided in one place, [`finish`].
+
+mod budget;
+mod invoke;
+mod stats;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Error, Result, anyhow, bail};
+use wasmo::{Config, Engine, ExternType, Instance, Linker, Module, Store, Trap, WasmBacktrace};
+use wasmo_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder};
+
+use self::budget::Budget;
+use self::stats::{Phase, Stats};
+use crate::args::RunArgs;
+use crate::output::{INTERRUPTED, TRAPPED, note};
+use crate::progress::Progress;
+use crate::stop::{Reason, Stop, timeout_text};
+use crate::{input, output};
+
+/// Frames of a backtrace that are shown, innermost first: a recursion without end has a hundred thousand that are the same.
+const SHOWN_FRAMES: usize = 24;
+
+/// The host's side of the guest.
+struct Host {
+    wasi: WasiCtx,
+    budget: Budget,
+}
+
+/// Runs a program, or calls a function of a module.
+pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
+    let Some((file, guest_args)) = args.command.split_first() else { bail!("no FILE was given") };
+    let file = PathBuf::from(file);
+    let guest_args = guest_args
+        .iter()
+        .map(|arg| {
+            arg.to_str().map(str::to_owned).with_context(|| format!("the argument {arg:?} is not a text in UTF-8"))
+        })
+        .collect::<Result<Vec<_>>>()?;
+
+    let mut stats = Stats::default();
+    let stop = Stop::on_ctrl_c()?;
+    let outcome = execute(args, &file, &guest_args, &stop, &mut stats);
+    if args.stats {
+        note(&stats.to_string());
+    }
+    finish(args, &file, &stop, outcome)
+}
+
+fn execute(args: &RunArgs, file: &Path, guest_args: &[String], stop: &Stop, stats: &mut Stats) -> Result<()> {
+    let mut config = Config::new();
+    config.consume_fuel(args.fuel.is_some());
+    let engine = Engine::new(&config).context("cannot start the engine")?;
+
+    let preloads = args.preloads.iter().map(|(name, file)| Ok((name, load(&engine, file, stop, stats)?)));
+    let preloads = preloads.collect::<Result<Vec<_>>>()?;
+    let module = load(&engine, file, stop, stats)?;
+
+    let host = Host { wasi: wasi(args, file, guest_args)?, budget: Budget::new(args.max_memory) };
+    let mut store = Store::new(&engine, host);
+    store.limiter(|host| &mut host.budget);
+    if let Some(fuel) = args.fuel {
+        store.set_fuel(fuel)?;
+    }
+    let mut linker = Linker::new(&engine);
+    wasmo_wasi::add_to_linker(&mut linker, |host: &mut Host| &mut host.wasi)?;
+
+    stop.watch(store.interrupt_handle());
+    let _timer = args.timeout.map(|limit| stop.after(limit));
+    let result = (|| {
+        for (name, module) in &preloads {
+            let instance = instantiate(&mut store, &linker, module, &format!("the module `{name}`"), stats)?;
+            linker.instance(&mut store, name, instance)?;
+        }
+        let instance = instantiate(&mut store, &linker, &module, &format!("`{}`", file.display()), stats)?;
+        call(&mut store, instance, &module, args, file, guest_args, stats)
+    })();
+    if result.is_err() && store.data().budget.refused() {
+        note(&format!("note: {}\n", store.data().budget));
+    }
+    result
+}
+
+/// Reads and compiles a module.
+fn load(engine: &Engine, file: &Path, stop: &Stop, stats: &mut Stats) -> Result<Module> {
+    let bytes = stats.time(Phase::Read, || input::read_module(file))?;
+    let module = stats.time(Phase::Compile, || {
+        let progress = Progress::new(file, stop.clone());
+        Module::new_with_observer(engine, &bytes, &progress)
+    });
+    let module = module.with_context(|| format!("cannot compile `{}`", file.display()))?;
+    stats.add_module(&module);
+    Ok(module)
+}
+
+/// What the guest sees of this machine.
+fn wasi(args: &RunArgs, file: &Path, guest_args: &[String]) -> Result<WasiCtx> {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.inherit_stdio().arg(file.to_string_lossy()).args(guest_args);
+    for (name, value) in &args.env {
+        match value {
+            Some(value) => {
+                wasi.env(name, value);
+            }
+            None => match std::env::var(name) {
+                Ok(value) => {
+                    wasi.env(name, value);
+                }
+                Err(std::env::VarError::NotPresent) => {}
+                Err(error) => return Err(error).with_context(|| format!("cannot pass the variable {name} on")),
+            },
+        }
+    }
+    for dir in &args.dirs {
+        wasi.preopened_dir(&dir.host, &dir.guest, DirPerms::all(), FilePerms::all())?;
+    }
+    Ok(wasi.build())
+}
+
+/// Instantiates a module, and lets a reactor initialise itself. `what` names the module in errors.
+fn instantiate(
+    store: &mut Store<Host>,
+    linker: &Linker<Host>,
+    module: &Module,
+    what: &str,
+    stats: &mut Stats,
+) -> Result<Instance> {
+    let instance = stats.time(Phase::Instantiate, || linker.instantiate(&mut *store, module));
+    let instance = instance.with_context(|| format!("cannot instantiate {what}"))?;
+    if let Some(initialize) = instance.get_func(&mut *store, "_initialize") {
+        let initialize = initialize.typed::<(), ()>(&*store).with_context(|| format!("`_initialize` of {what}"))?;
+        stats
+            .time(Phase::Run, || initialize.call(&mut *store, ()))
+            .with_context(|| format!("`_initialize` of {what} failed"))?;
+    }
+    Ok(instance)
+}
+
+/// Calls what the command line names, or `_start`.
+fn call(
+    store: &mut Store<Host>,
+    instance: Instance,
+    module: &Module,
+    args: &RunArgs,
+    file: &Path,
+    guest_args: &[String],
+    stats: &mut Stats,
+) -> Result<()> {
+    if let Some(name) = &args.invoke {
+        let Some(func) = instance.get_func(&mut *store, name) else {
+            bail!("`{}` exports no function `{name}`; {}", file.display(), functions(module));
+        };
+        let (params, mut results) = invoke::prepare(name, &func.ty(&*store), guest_args)?;
+        stats
+            .time(Phase::Run, || func.call(&mut *store, &params, &mut results))
+            .with_context(|| format!("`{name}` failed"))?;
+        return output::print(&invoke::show(&results));
+    }
+    let Some(start) = instance.get_func(&mut *store, "_start") else {
+        if input::has_start_function(module.binary()) {
+            return Ok(());
+        }
+        bail!("`{}` has no `_start` to run; name a function with --invoke: {}", file.display(), functions(module));
+    };
+    let start = start.typed::<(), ()>(&*store).context("`_start` must have neither parameters nor results")?;
+    stats.time(Phase::Run, || start.call(&mut *store, ()))
+}
+
+/// The exported functions, for a message.
+fn functions(module: &Module) -> String {
+    const SHOWN: usize = 20;
+    let is_func = |ty: &ExternType| matches!(ty, ExternType::Func(_));
+    let names: Vec<_> =
+        module.exports().filter(|export| is_func(&export.ty())).map(|export| export.name().to_owned()).collect();
+    match names.len() {
+        0 => "it exports no function".to_owned(),
+        n if n > SHOWN => format!("it exports {}, and {} more", names[..SHOWN].join(", "), n - SHOWN),
+        _ => format!("it exports {}", names.join(", ")),
+    }
+}
+
+/// What the guest's end means for us: its exit code is ours, traps are shown with their backtraces, Ctrl-C needs no words.
+fn finish(args: &RunArgs, file: &Path, stop: &Stop, outcome: Result<()>) -> Result<ExitCode> {
+    let error = match outcome {
+        Ok(()) => return Ok(ExitCode::SUCCESS),
+        Err(error) => error,
+    };
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        return Ok(ExitCode::from(exit.process_exit_code()));
+    }
+    if stop.requested() == Some(Reason::CtrlC) {
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    let Some(trap) = error.downcast_ref::<Trap>() else {
+        return Err(error);
+    };
+    let why = match (trap, args.timeout) {
+        (Trap::Interrupt, Some(limit)) if stop.requested() == Some(Reason::Timeout) => timeout_text(limit),
+        (Trap::OutOfFuel, _) => format!("{} (--fuel)", trap.message()),
+        _ => trap.message().to_owned(),
+    };
+    note(&format!("error: `{}` trapped: {why}\n{}", file.display(), backtrace(&error)));
+    Ok(ExitCode::from(TRAPPED))
+}
+
+/// The frames that the error was raised in, innermost first.
+fn backtrace(error: &Error) -> String {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return String::new() };
+    let mut text = String::from("wasm backtrace:\n");
+    for (number, frame) in backtrace.frames().iter().take(SHOWN_FRAMES).enumerate() {
+        text.push_str(&format!("  {number:>3}: {frame}\n"));
+    }
+    let hidden = backtrace.omitted() + backtrace.frames().len().saturating_sub(SHOWN_FRAMES) as u64;
+    if hidden > 0 {
+        text.push_str(&format!("       and {hidden} more\n"));
+    }
+    text
+}

@@ -1,0 +1,38 @@
+//! `wasmo wast`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use spec_testsuite::{Report, Script};
+use wasmo::Engine;
+
+use crate::args::WastArgs;
+use crate::{input, output};
+
+/// Runs each script, prints the lines that fail, and the sum.
+pub(crate) fn run(args: &WastArgs) -> Result<ExitCode> {
+    let engine = Engine::default();
+    let mut total = Report::default();
+    let mut all_read = true;
+    for file in &args.files {
+        let text = input::read(file).and_then(|bytes| {
+            String::from_utf8(bytes).with_context(|| format!("`{}` is not a text in UTF-8", file.display()))
+        });
+        let text = match text {
+            Ok(text) => text,
+            Err(error) => {
+                all_read = false;
+                output::note(&output::describe(&error));
+                continue;
+            }
+        };
+        let report =
+            Script::new(&file.to_string_lossy(), &text).printer(|line| output::note(&format!("{line}\n"))).run(&engine);
+        for failure in &report.failed {
+            output::print(&format!("{failure}\n"))?;
+        }
+        total.merge(report);
+    }
+    output::print(&format!("{total}\n"))?;
+    Ok(if total.is_success() && all_read { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

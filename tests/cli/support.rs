@@ -1,0 +1,155 @@
+//! [`Folder`]: a folder with files, to run `wasmo` in; [`Answer`]: what came back.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// No command of these tests takes this long, on a busy machine and without optimisation; one that does hangs.
+const HANGS: Duration = Duration::from_secs(120);
+
+/// A folder that exists as long as its test runs.
+pub struct Folder(TempDir);
+
+impl Folder {
+    /// A folder with these files, as (name, content).
+    pub fn new(files: &[(&str, &str)]) -> Self {
+        let folder = Self(tempfile::tempdir().expect("a folder for the test"));
+        for (name, content) in files {
+            folder.write(name, content.as_bytes());
+        }
+        folder
+    }
+
+    pub fn write(&self, name: &str, content: &[u8]) {
+        std::fs::write(self.0.path().join(name), content).expect("the folder can be written");
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// `wasmo` with these arguments, to be started here. It has no input, and no variables of ours but those it needs to run.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wasmo"));
+        command.args(args).current_dir(self.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `wasmo` with these arguments.
+    #[track_caller]
+    pub fn wasmo(&self, args: &[&str]) -> Answer {
+        finish(self.command(args))
+    }
+
+    /// Runs `wasmo` with these arguments and this input.
+    #[track_caller]
+    pub fn wasmo_with_input(&self, args: &[&str], input: &str) -> Answer {
+        let mut command = self.command(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("wasmo starts");
+        let mut pipe = child.stdin.take().expect("the input is a pipe");
+        pipe.write_all(input.as_bytes()).expect("wasmo takes its input");
+        drop(pipe);
+        Answer::new(wait(child))
+    }
+}
+
+/// Runs a command that has been made ready.
+#[track_caller]
+pub fn finish(mut command: Command) -> Answer {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("wasmo starts");
+    Answer::new(wait(child))
+}
+
+/// Collects what a process writes, and ends it when it hangs.
+#[track_caller]
+pub fn wait(mut child: Child) -> Output {
+    let collect = |pipe: Option<Box<dyn Read + Send>>| {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            if let Some(mut pipe) = pipe {
+                pipe.read_to_end(&mut bytes).expect("a pipe can be read");
+            }
+            bytes
+        })
+    };
+    let stdout = collect(child.stdout.take().map(|pipe| Box::new(pipe) as _));
+    let stderr = collect(child.stderr.take().map(|pipe| Box::new(pipe) as _));
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("the process is ours") {
+            break status;
+        }
+        if start.elapsed() > HANGS {
+            child.kill().expect("the process is ours");
+            panic!("wasmo hangs");
+        }
+        thread::sleep(Duration::from_millis(2));
+    };
+    let join = |thread: thread::JoinHandle<_>| thread.join().expect("the pipe was read");
+    Output { status, stdout: join(stdout), stderr: join(stderr) }
+}
+
+/// What came back. Every check shows all of it when it fails.
+pub struct Answer {
+    pub output: Output,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Answer {
+    fn new(output: Output) -> Self {
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        // A panic of ours is a bug whatever else is asked.
+        assert!(!stderr.contains("panicked at"), "{stderr}");
+        Self { output, stdout, stderr }
+    }
+
+    fn shown(&self) -> String {
+        format!("\nstatus {:?}\nstdout: {}\nstderr: {}", self.output.status, self.stdout, self.stderr)
+    }
+
+    /// The exit code, and all of standard output.
+    #[track_caller]
+    pub fn gives(&self, code: i32, stdout: &str) -> &Self {
+        assert_eq!((self.output.status.code(), self.stdout.as_str()), (Some(code), stdout), "{}", self.shown());
+        self
+    }
+
+    /// The exit code, whatever is on standard output.
+    #[track_caller]
+    pub fn ends_with(&self, code: i32) -> &Self {
+        assert_eq!(self.output.status.code(), Some(code), "{}", self.shown());
+        self
+    }
+
+    /// Each of these is somewhere on standard error.
+    #[track_caller]
+    pub fn says(&self, parts: &[&str]) -> &Self {
+        for part in parts {
+            assert!(self.stderr.contains(part), "{part:?} is not on standard error{}", self.shown());
+        }
+        self
+    }
+
+    /// Each of these is somewhere on standard output.
+    #[track_caller]
+    pub fn shows(&self, parts: &[&str]) -> &Self {
+        for part in parts {
+            assert!(self.stdout.contains(part), "{part:?} is not on standard output{}", self.shown());
+        }
+        self
+    }
+
+    /// Nothing is on standard error.
+    #[track_caller]
+    pub fn quietly(&self) -> &Self {
+        assert!(self.stderr.is_empty(), "{}", self.shown());
+        self
+    }
+}
