@@ -12,6 +12,8 @@
 //! Invariant: nothing a guest passes makes the host panic, read or write outside the guest's memory,
 //! or allocate without bound.
 
+#![forbid(unsafe_code)]
+
 mod ctx;
 mod descriptor;
 mod errno;
