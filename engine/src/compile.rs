@@ -1,0 +1,114 @@
+//! Making a [`Module`] from bytes or text, and watching it being made.
+
+use crate::{CompileError, Engine, Module, Result};
+use anyhow::{Context, anyhow};
+use std::borrow::Cow;
+use std::path::Path;
+
+/// Watches a compilation, and may stop it; see [`Module::new_with_observer`]. Called from the threads that compile.
+pub trait CompileObserver: Sync {
+    /// `done` bytes of wasm code of `total` are compiled.
+    fn progress(&self, done: u64, total: u64) {
+        let _ = (done, total);
+    }
+
+    /// Whether to stop. The compilation ends soon with [`crate::CompileErrorKind::Cancelled`].
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody watches.
+struct Unobserved;
+
+impl CompileObserver for Unobserved {}
+
+/// Makes an observer of ours one of the compiler's.
+struct Adapter<'a>(&'a dyn CompileObserver);
+
+impl wasmo_codegen::Observer for Adapter<'_> {
+    fn progress(&self, done: u64, total: u64) {
+        self.0.progress(done, total);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.0.cancelled()
+    }
+}
+
+/// The module's binary: `bytes` themselves or, when they are text and the feature `wat` is there, what the text stands for.
+fn to_binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
+    #[cfg(feature = "wat")]
+    {
+        wat::parse_bytes(bytes).map_err(|error| {
+            anyhow::Error::new(CompileError {
+                kind: crate::CompileErrorKind::Malformed,
+                offset: None,
+                message: error.to_string(),
+            })
+        })
+    }
+    #[cfg(not(feature = "wat"))]
+    {
+        Ok(Cow::Borrowed(bytes))
+    }
+}
+
+impl Module {
+    /// Compiles a module from its binary form or, with the feature `wat`, its text.
+    ///
+    /// # Errors
+    /// A [`CompileError`] when the bytes are no module, the module is not valid, or it uses what wasmo does not have.
+    pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
+        Self::new_with_observer(engine, bytes, &Unobserved)
+    }
+
+    /// As [`Module::new`], and tells `observer` how far it is.
+    ///
+    /// # Errors
+    /// As [`Module::new`]; of the kind [`crate::CompileErrorKind::Cancelled`] when the observer asked to stop.
+    pub fn new_with_observer(engine: &Engine, bytes: impl AsRef<[u8]>, observer: &dyn CompileObserver) -> Result<Self> {
+        let binary = to_binary(bytes.as_ref())?;
+        Self::compile(engine, &binary, observer)
+    }
+
+    /// Compiles a module from its binary form only.
+    ///
+    /// # Errors
+    /// As [`Module::new`].
+    pub fn from_binary(engine: &Engine, binary: &[u8]) -> Result<Self> {
+        Self::compile(engine, binary, &Unobserved)
+    }
+
+    /// Compiles the module in a file, binary or (with the feature `wat`) text.
+    ///
+    /// # Errors
+    /// When the file cannot be read, and as [`Module::new`].
+    pub fn from_file(engine: &Engine, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::new(engine, bytes).with_context(|| format!("cannot compile {}", path.display()))
+    }
+
+    /// Whether the bytes (binary, or text with the feature `wat`) are a valid module.
+    ///
+    /// # Errors
+    /// A [`CompileError`] that says why they are not.
+    pub fn validate(_engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<()> {
+        let binary = to_binary(bytes.as_ref())?;
+        wasmo_codegen::validate(&binary).map_err(|error| CompileError::from(error).into())
+    }
+
+    fn compile(engine: &Engine, binary: &[u8], observer: &dyn CompileObserver) -> Result<Self> {
+        let _span = tracing::debug_span!("compile", bytes = binary.len()).entered();
+        let info = wasmo_codegen::parse(binary).map_err(CompileError::from)?;
+        let compiler = engine.compiler();
+        let compiled = compiler.compile(&info, binary, &Adapter(observer)).map_err(CompileError::from)?;
+        let code = compiler.link(&info, compiled).map_err(CompileError::from)?;
+        if code.entries.len() != info.bodies.len() || code.thunks.len() != info.types.len() {
+            return Err(anyhow!("internal error: the linked code does not fit the module"));
+        }
+        let runtime = wasmo_runtime::Module::new(info, code, binary.into(), engine.types());
+        Ok(Self::from_runtime(engine.clone(), runtime))
+    }
+}

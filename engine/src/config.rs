@@ -1,0 +1,114 @@
+//! [`Config`]: the choices an [`crate::Engine`] is made with.
+
+use wasmo_abi::tunables::Tunables;
+
+/// How hard the compiler tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OptLevel {
+    /// Code as soon as possible.
+    None,
+    /// Code as fast as possible.
+    Speed,
+}
+
+/// The choices an [`crate::Engine`] is made with. Start from [`Config::new`] and change what is to be different.
+///
+/// ```
+/// # fn main() -> wasmo::Result<()> {
+/// use wasmo::{Config, Engine};
+///
+/// let mut config = Config::new();
+/// config.consume_fuel(true).max_wasm_stack(1 << 20);
+/// let engine = Engine::new(&config)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) tunables: Tunables,
+    pub(crate) target_cpu: Option<String>,
+    pub(crate) threads: usize,
+    pub(crate) max_wasm_stack: usize,
+    pub(crate) wasm_backtrace: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Config {
+    /// The default choices: optimised code for this machine's processor, compiled on all cores; no polls, no fuel; 8 MiB of stack.
+    pub fn new() -> Self {
+        Self {
+            tunables: Tunables::default(),
+            target_cpu: None,
+            threads: 0,
+            max_wasm_stack: 8 << 20,
+            wasm_backtrace: true,
+        }
+    }
+
+    /// Order stores around traps exactly as the specification does, and never drop a load that would trap. Off by default: then
+    /// after a trap the guest's memories may miss stores that came before it in the program, or have ones that came after it, and a load whose
+    /// value nothing uses may not trap. Strict code has an explicit check for every access and is slower.
+    pub fn strict_traps(&mut self, enable: bool) -> &mut Self {
+        self.tunables.strict_traps = enable;
+        self
+    }
+
+    /// Let loops and function entries look at the engine's epoch ([`crate::Engine::increment_epoch`]). Off by default. To stop a guest for good it
+    /// is not needed: [`crate::Store::interrupt_handle`] and [`crate::Store::set_timeout`] cost nothing while the guest runs. Epochs let it go on afterwards.
+    pub fn epoch_interruption(&mut self, enable: bool) -> &mut Self {
+        self.tunables.epoch_interruption = enable;
+        self
+    }
+
+    /// Count the operators that guests execute ([`crate::Store::set_fuel`]). Off by default.
+    pub fn consume_fuel(&mut self, enable: bool) -> &mut Self {
+        self.tunables.consume_fuel = enable;
+        self
+    }
+
+    /// How hard the compiler tries; [`OptLevel::Speed`] by default.
+    pub fn opt_level(&mut self, level: OptLevel) -> &mut Self {
+        self.tunables.opt_level = match level {
+            OptLevel::None => wasmo_abi::tunables::OptLevel::None,
+            OptLevel::Speed => wasmo_abi::tunables::OptLevel::Speed,
+        };
+        self
+    }
+
+    /// Compile for the processor `cpu` (a name that LLVM knows, as `x86-64-v3`) rather than for this machine's. Running the code on a
+    /// processor that lacks its features is not detected.
+    pub fn target_cpu(&mut self, cpu: &str) -> &mut Self {
+        self.target_cpu = Some(cpu.to_owned());
+        self
+    }
+
+    /// The number of threads that compile a module; 0, the default, stands for one a core.
+    pub fn compilation_threads(&mut self, threads: usize) -> &mut Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Whether a module is compiled on all cores (the default) or on one thread.
+    pub fn parallel_compilation(&mut self, parallel: bool) -> &mut Self {
+        self.compilation_threads(if parallel { 0 } else { 1 })
+    }
+
+    /// Bytes of stack that the guests of one store have between them; 8 MiB by default. A guest that needs more traps with
+    /// [`crate::Trap::StackOverflow`]. Host functions run on the host's stack and do not count.
+    pub fn max_wasm_stack(&mut self, size: usize) -> &mut Self {
+        self.max_wasm_stack = size;
+        self
+    }
+
+    /// Whether errors of calls carry a [`crate::WasmBacktrace`]; on by default.
+    pub fn wasm_backtrace(&mut self, enable: bool) -> &mut Self {
+        self.wasm_backtrace = enable;
+        self
+    }
+}

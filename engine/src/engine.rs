@@ -1,0 +1,168 @@
+//! [`Engine`]: what modules and stores share.
+
+use crate::{Config, Result};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use wasmo_runtime::TypeRegistry;
+
+#[cfg(feature = "compiler")]
+use {
+    std::any::Any,
+    std::collections::HashMap,
+    std::sync::{Mutex, PoisonError},
+    wasmo_abi::code::Thunks,
+    wasmo_codegen::Compiler,
+};
+
+/// What modules and stores share: the configuration, the compiler, and the types of functions. Most programs have one. Cloning is cheap and
+/// gives the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<EngineInner>,
+}
+
+struct EngineInner {
+    config: Config,
+    types: TypeRegistry,
+    epoch: Arc<AtomicU64>,
+    #[cfg(feature = "compiler")]
+    compiler: Compiler,
+    /// Thunks for types that no module had any for when they were needed, by the types' numbers.
+    #[cfg(feature = "compiler")]
+    thunks: Mutex<HashMap<u32, OwnedThunks>>,
+}
+
+/// Thunks, and what keeps their code.
+#[cfg(feature = "compiler")]
+struct OwnedThunks {
+    thunks: Thunks,
+    _owner: Arc<dyn Any + Send + Sync>,
+}
+
+impl Engine {
+    /// An engine of this configuration.
+    ///
+    /// # Errors
+    /// When the machine is not supported, or the configuration names a processor that LLVM does not know.
+    pub fn new(config: &Config) -> Result<Self> {
+        #[cfg(feature = "compiler")]
+        let compiler = {
+            use wasmo_codegen::{Cpu, TargetOptions};
+            let cpu = match &config.target_cpu {
+                Some(name) => Cpu::Named(name.clone()),
+                None => Cpu::Host,
+            };
+            Compiler::new(config.tunables, TargetOptions { cpu, threads: config.threads })
+                .map_err(crate::CompileError::from)?
+        };
+        Ok(Self {
+            inner: Arc::new(EngineInner {
+                config: config.clone(),
+                types: TypeRegistry::new(),
+                epoch: Arc::new(AtomicU64::new(0)),
+                #[cfg(feature = "compiler")]
+                compiler,
+                #[cfg(feature = "compiler")]
+                thunks: Mutex::default(),
+            }),
+        })
+    }
+
+    /// The configuration that the engine was made with.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// Adds one to the epoch. Guests compiled with [`Config::epoch_interruption`] whose deadline has come act on it soon after. May be called from any
+    /// thread, and from a signal handler.
+    pub fn increment_epoch(&self) {
+        self.inner.epoch.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether both are the same engine. Modules and stores can only be used together when theirs are.
+    pub fn same(a: &Self, b: &Self) -> bool {
+        Arc::ptr_eq(&a.inner, &b.inner)
+    }
+
+    /// A handle that does not keep the engine alive, for a thread that increments the epoch as long as there is somebody to care.
+    pub fn weak(&self) -> EngineWeak {
+        EngineWeak { inner: Arc::downgrade(&self.inner) }
+    }
+
+    pub(crate) fn types(&self) -> &TypeRegistry {
+        &self.inner.types
+    }
+
+    pub(crate) fn epoch(&self) -> &Arc<AtomicU64> {
+        &self.inner.epoch
+    }
+
+    #[cfg(feature = "compiler")]
+    pub(crate) fn compiler(&self) -> &Compiler {
+        &self.inner.compiler
+    }
+
+    /// The thunks of a type, for functions whose modules have none. They live as long as the engine.
+    ///
+    /// # Errors
+    /// When they cannot be compiled.
+    #[cfg(feature = "compiler")]
+    pub(crate) fn thunks(&self, type_id: u32) -> Result<Thunks> {
+        let mut known = self.inner.thunks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(owned) = known.get(&type_id) {
+            return Ok(owned.thunks);
+        }
+        let ty = self.types().get(type_id);
+        let (thunks, owner) = self.inner.compiler.thunks(&ty).map_err(crate::CompileError::from)?;
+        known.insert(type_id, OwnedThunks { thunks, _owner: owner });
+        Ok(thunks)
+    }
+
+    /// Without a compiler there are only the thunks of modules.
+    ///
+    /// # Errors
+    /// Always.
+    #[cfg(not(feature = "compiler"))]
+    pub(crate) fn thunks(&self, type_id: u32) -> Result<wasmo_abi::code::Thunks> {
+        anyhow::bail!(
+            "functions of type {} cannot be called: no module has the code for it, and there is no compiler",
+            self.types().get(type_id)
+        )
+    }
+}
+
+impl Default for Engine {
+    /// An engine of the default configuration.
+    ///
+    /// # Panics
+    /// When the machine is not supported.
+    fn default() -> Self {
+        Self::new(&Config::default()).expect("the default configuration suits every supported machine")
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("config", &self.inner.config).finish_non_exhaustive()
+    }
+}
+
+/// A handle on an [`Engine`] that does not keep it alive.
+#[derive(Clone)]
+pub struct EngineWeak {
+    inner: Weak<EngineInner>,
+}
+
+impl EngineWeak {
+    /// The engine, while anybody else keeps it.
+    pub fn upgrade(&self) -> Option<Engine> {
+        self.inner.upgrade().map(|inner| Engine { inner })
+    }
+}
+
+impl fmt::Debug for EngineWeak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EngineWeak")
+    }
+}

@@ -1,0 +1,12 @@
+//! The types of values and of what modules import and export, as embedders see them.
+//!
+//! They mirror [`wasmo_abi::types`], which the compiler and the runtime use, but leave room for what later proposals add: a [`RefType`] is a
+//! struct of a heap type and nullability although every reference is nullable today. [`value`] holds the types of values and functions,
+//! [`external`] those of everything that can be imported or exported.
+
+mod external;
+mod value;
+
+pub use external::{ExportType, ExternType, GlobalType, ImportType, MemoryType, Mutability, TableType};
+pub(crate) use external::{entity_type, limits_match};
+pub use value::{FuncType, HeapType, RefType, ValType};

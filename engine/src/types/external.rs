@@ -1,0 +1,290 @@
+//! Types of memories, tables and globals, and of imports and exports.
+
+use crate::types::{FuncType, RefType, ValType};
+use std::fmt;
+use std::sync::Arc;
+use wasmo_abi::module::{EntityRef, ModuleInfo};
+use wasmo_abi::types::{self as abi, Limits};
+
+/// Whether `actual` limits are allowed where `expected` are declared by an import (core specification, 3.4.1).
+pub(crate) fn limits_match(actual: Limits, expected: Limits) -> bool {
+    actual.min >= expected.min
+        && match (actual.max, expected.max) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(actual), Some(expected)) => actual <= expected,
+        }
+}
+
+fn write_limits(f: &mut fmt::Formatter<'_>, limits: Limits) -> fmt::Result {
+    match limits.max {
+        Some(max) => write!(f, "{} to {max}", limits.min),
+        None => write!(f, "{} or more", limits.min),
+    }
+}
+
+/// A memory type; sizes are in pages of 64 KiB.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct MemoryType {
+    pub(crate) inner: abi::MemoryType,
+}
+
+impl MemoryType {
+    /// A memory of at least (and initially) `minimum` pages, and at most `maximum`.
+    pub fn new(minimum: u32, maximum: Option<u32>) -> Self {
+        Self { inner: abi::MemoryType { limits: Limits { min: minimum.into(), max: maximum.map(Into::into) } } }
+    }
+
+    /// The least size in pages, which is also the initial one.
+    pub fn minimum(&self) -> u64 {
+        self.inner.limits.min
+    }
+
+    /// The greatest size in pages, if bounded.
+    pub fn maximum(&self) -> Option<u64> {
+        self.inner.limits.max
+    }
+
+    /// The size of a page in bytes.
+    pub fn page_size(&self) -> u64 {
+        abi::PAGE_SIZE
+    }
+
+    /// Whether the memory is addressed with 64 bits; so far none is.
+    pub fn is_64(&self) -> bool {
+        false
+    }
+
+    /// Whether threads may share the memory; so far none may.
+    pub fn is_shared(&self) -> bool {
+        false
+    }
+}
+
+impl fmt::Display for MemoryType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("memory of ")?;
+        write_limits(f, self.inner.limits)?;
+        f.write_str(" pages")
+    }
+}
+
+/// A table type; sizes are in elements.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct TableType {
+    pub(crate) inner: abi::TableType,
+}
+
+impl TableType {
+    /// A table of at least (and initially) `minimum` elements of type `element`, and at most `maximum`.
+    pub fn new(element: RefType, minimum: u32, maximum: Option<u32>) -> Self {
+        let limits = Limits { min: minimum.into(), max: maximum.map(Into::into) };
+        Self { inner: abi::TableType { element: element.to_abi(), limits } }
+    }
+
+    /// The type of the elements.
+    pub fn element(&self) -> RefType {
+        RefType::from_abi(self.inner.element)
+    }
+
+    /// The least size, which is also the initial one.
+    pub fn minimum(&self) -> u64 {
+        self.inner.limits.min
+    }
+
+    /// The greatest size, if bounded.
+    pub fn maximum(&self) -> Option<u64> {
+        self.inner.limits.max
+    }
+}
+
+impl fmt::Display for TableType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("table of ")?;
+        write_limits(f, self.inner.limits)?;
+        write!(f, " {}", self.inner.element)
+    }
+}
+
+/// Whether a global may change.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Mutability {
+    /// It keeps its initial value.
+    Const,
+    /// It may be set.
+    Var,
+}
+
+/// A global type.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct GlobalType {
+    content: ValType,
+    mutability: Mutability,
+}
+
+impl GlobalType {
+    /// A global that holds a `content`.
+    pub fn new(content: ValType, mutability: Mutability) -> Self {
+        Self { content, mutability }
+    }
+
+    /// The type of the value.
+    pub fn content(&self) -> &ValType {
+        &self.content
+    }
+
+    /// Whether the value may change.
+    pub fn mutability(&self) -> Mutability {
+        self.mutability
+    }
+
+    pub(crate) fn from_abi(ty: abi::GlobalType) -> Self {
+        let mutability = if ty.mutable { Mutability::Var } else { Mutability::Const };
+        Self { content: ValType::from_abi(ty.content), mutability }
+    }
+
+    pub(crate) fn to_abi(self) -> abi::GlobalType {
+        abi::GlobalType { content: self.content.to_abi(), mutable: self.mutability == Mutability::Var }
+    }
+}
+
+impl fmt::Display for GlobalType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.mutability {
+            Mutability::Const => write!(f, "global {}", self.content),
+            Mutability::Var => write!(f, "global mut {}", self.content),
+        }
+    }
+}
+
+/// The type of anything that can be imported or exported (core specification, 2.3.11).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum ExternType {
+    /// A function.
+    Func(FuncType),
+    /// A global.
+    Global(GlobalType),
+    /// A table.
+    Table(TableType),
+    /// A memory.
+    Memory(MemoryType),
+}
+
+impl ExternType {
+    /// The function type, if this is one.
+    pub fn func(&self) -> Option<&FuncType> {
+        match self {
+            Self::Func(ty) => Some(ty),
+            _ => None,
+        }
+    }
+
+    /// The global type, if this is one.
+    pub fn global(&self) -> Option<&GlobalType> {
+        match self {
+            Self::Global(ty) => Some(ty),
+            _ => None,
+        }
+    }
+
+    /// The table type, if this is one.
+    pub fn table(&self) -> Option<&TableType> {
+        match self {
+            Self::Table(ty) => Some(ty),
+            _ => None,
+        }
+    }
+
+    /// The memory type, if this is one.
+    pub fn memory(&self) -> Option<&MemoryType> {
+        match self {
+            Self::Memory(ty) => Some(ty),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ExternType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Func(ty) => write!(f, "func {ty}"),
+            Self::Global(ty) => ty.fmt(f),
+            Self::Table(ty) => ty.fmt(f),
+            Self::Memory(ty) => ty.fmt(f),
+        }
+    }
+}
+
+macro_rules! into_extern_type {
+    ($($variant:ident $ty:ident),*) => {$(
+        impl From<$ty> for ExternType {
+            fn from(ty: $ty) -> Self {
+                Self::$variant(ty)
+            }
+        }
+    )*};
+}
+into_extern_type!(Func FuncType, Global GlobalType, Table TableType, Memory MemoryType);
+
+/// The type of one item of a module's index spaces.
+pub(crate) fn entity_type(info: &ModuleInfo, entity: EntityRef) -> ExternType {
+    match entity {
+        EntityRef::Func(func) => ExternType::Func(FuncType::from_abi(Arc::new(info.func_type(func).clone()))),
+        EntityRef::Table(table) => ExternType::Table(TableType { inner: info.tables[table] }),
+        EntityRef::Memory(memory) => ExternType::Memory(MemoryType { inner: info.memories[memory] }),
+        EntityRef::Global(global) => ExternType::Global(GlobalType::from_abi(info.globals[global])),
+    }
+}
+
+/// One import of a module; see [`crate::Module::imports`].
+#[derive(Clone, Debug)]
+pub struct ImportType<'module> {
+    module: &'module str,
+    name: &'module str,
+    ty: ExternType,
+}
+
+impl<'module> ImportType<'module> {
+    pub(crate) fn new(module: &'module str, name: &'module str, ty: ExternType) -> Self {
+        Self { module, name, ty }
+    }
+
+    /// The first name: the module to import from.
+    pub fn module(&self) -> &'module str {
+        self.module
+    }
+
+    /// The second name: the item.
+    pub fn name(&self) -> &'module str {
+        self.name
+    }
+
+    /// What is expected there.
+    pub fn ty(&self) -> ExternType {
+        self.ty.clone()
+    }
+}
+
+/// One export of a module; see [`crate::Module::exports`].
+#[derive(Clone, Debug)]
+pub struct ExportType<'module> {
+    name: &'module str,
+    ty: ExternType,
+}
+
+impl<'module> ExportType<'module> {
+    pub(crate) fn new(name: &'module str, ty: ExternType) -> Self {
+        Self { name, ty }
+    }
+
+    /// The name, unique among the exports.
+    pub fn name(&self) -> &'module str {
+        self.name
+    }
+
+    /// What is exported.
+    pub fn ty(&self) -> ExternType {
+        self.ty.clone()
+    }
+}
