@@ -1,0 +1,73 @@
+; Procedures of the standard library that call procedures: they are written in Scheme, so that the
+; machine never has to run inside a primitive.
+
+(define (map f first . rest)
+  (define (map-one list)
+    (let loop ((left list) (done '()))
+      (if (pair? left)
+          (loop (cdr left) (cons (f (car left)) done))
+          (reverse done))))
+  (define (all-pairs? lists)
+    (or (null? lists) (and (pair? (car lists)) (all-pairs? (cdr lists)))))
+  (if (null? rest)
+      (map-one first)
+      (let loop ((lists (cons first rest)) (done '()))
+        (if (all-pairs? lists)
+            (loop (map cdr lists) (cons (apply f (map car lists)) done))
+            (reverse done)))))
+
+(define (for-each f first . rest)
+  (if (null? rest)
+      (let loop ((left first))
+        (if (pair? left)
+            (begin (f (car left)) (loop (cdr left)))))
+      (begin (apply map f first rest) (void))))
+
+(define (filter keep? list)
+  (let loop ((left list) (done '()))
+    (cond ((null? left) (reverse done))
+          ((keep? (car left)) (loop (cdr left) (cons (car left) done)))
+          (else (loop (cdr left) done)))))
+
+(define (fold-left f start list)
+  (let loop ((left list) (value start))
+    (if (null? left) value (loop (cdr left) (f value (car left))))))
+
+(define (fold-right f start list)
+  (let loop ((left (reverse list)) (value start))
+    (if (null? left) value (loop (cdr left) (f (car left) value)))))
+
+(define (reduce f start list)
+  (if (null? list) start (fold-left f (car list) (cdr list))))
+
+(define (iota count . start)
+  (let ((first (if (null? start) 0 (car start))))
+    (let loop ((left count) (done '()))
+      (if (<= left 0) done (loop (- left 1) (cons (+ first (- left 1)) done))))))
+
+(define (vector-map f vector)
+  (list->vector (map f (vector->list vector))))
+
+(define (vector-for-each f vector)
+  (let ((length (vector-length vector)))
+    (do ((i 0 (+ i 1))) ((= i length)) (f (vector-ref vector i)))))
+
+; A stable merge sort that keeps its own lists, so long lists need no deep recursion.
+(define (sort list less?)
+  (define (merge a b)
+    (let loop ((a a) (b b) (done '()))
+      (cond ((null? a) (finish done b))
+            ((null? b) (finish done a))
+            ((less? (car b) (car a)) (loop a (cdr b) (cons (car b) done)))
+            (else (loop (cdr a) b (cons (car a) done))))))
+  (define (finish reversed rest)
+    (if (null? reversed) rest (finish (cdr reversed) (cons (car reversed) rest))))
+  (define (merge-pairs runs)
+    (let loop ((left runs) (done '()))
+      (cond ((null? left) (reverse done))
+            ((null? (cdr left)) (reverse (cons (car left) done)))
+            (else (loop (cddr left) (cons (merge (car left) (cadr left)) done))))))
+  (if (null? list)
+      '()
+      (let loop ((runs (map (lambda (item) (cons item '())) list)))
+        (if (null? (cdr runs)) (car runs) (loop (merge-pairs runs))))))

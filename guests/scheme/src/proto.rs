@@ -1,0 +1,47 @@
+//! Procedures as the machine runs them, and the seam where a JIT takes over.
+
+use crate::machine::Machine;
+use crate::op::Op;
+use crate::tree::Lambda;
+use crate::value::Value;
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// Machine code for a procedure. In wasm this type is an index into the guest's function table, so a
+/// JIT that links a late module puts the index of its new function here.
+///
+/// `frame` is the callee's frame, laid out as `op` describes with all arguments in place (a list of
+/// the remaining ones included) and the words from there to [`Proto::frame`] reserved. The function
+/// returns the result, or [`Value::FAILED`] after it has left an error in [`Machine::pending`], or
+/// [`Value::TAIL_CALL`] after it has put the callee at `frame[0]`, the arguments from `frame[2]` on
+/// and their number into [`Machine::tail_arguments`]; it leaves `frame[1]` alone.
+pub type Entry = unsafe extern "C" fn(machine: *mut Machine, frame: *mut Value) -> Value;
+
+/// Where a new closure finds a value that it captures.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// In a register of the procedure that makes it.
+    Register(u16),
+    /// Among the values that procedure captured itself.
+    Captured(u16),
+}
+
+/// A procedure. Its address is stable: machines never move or drop one before they end.
+pub struct Proto {
+    /// For messages.
+    pub name: String,
+    /// How many arguments it takes, the list of remaining ones included.
+    pub params: usize,
+    /// Whether the last parameter is the list of remaining arguments.
+    pub rest: bool,
+    /// How many words its frame has.
+    pub frame: usize,
+    /// What it does.
+    pub code: Box<[Op]>,
+    /// What a closure of it captures.
+    pub captures: Box<[Source]>,
+    /// Machine code that runs instead of `code`, once there is any.
+    pub entry: Cell<Option<Entry>>,
+    /// What a JIT compiles; none for the top level, which runs once.
+    pub tree: Option<Rc<Lambda>>,
+}
