@@ -59,8 +59,9 @@ pub struct UnwindTable {
 }
 
 impl UnwindTable {
-    /// The address that the section is taken to begin at.
-    pub const SECTION_ADDRESS: u64 = 1 << 40;
+    /// The address that the section is taken to begin at: beyond any unit, and within reach of the 32-bit displacements by which the section refers
+    /// to the unit.
+    pub const SECTION_ADDRESS: u64 = 1 << 30;
 }
 
 /// A module's code, linked and ready to run.

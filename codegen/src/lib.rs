@@ -1,12 +1,27 @@
 //! WebAssembly to LLVM IR to machine code.
 //!
 //! [`parse()`] makes a [`wasmo_abi::module::ModuleInfo`] of a module's bytes. `translate` turns function bodies into LLVM IR, which it builds with
-//! `ir`; no other module builds IR.
+//! `ir`; no other module builds IR but `thunks`. `pipeline` optimises it and emits objects for the machine that `target` names, `object` reads their tables, and
+//! `orc` links them. [`Compiler`] leads all that.
+
+mod compiler;
+mod diagnostics;
+mod object;
+mod orc;
+mod partition;
+mod phases;
+mod pipeline;
+mod shim;
+mod target;
+mod thunks;
 
 pub mod error;
 pub mod ir;
 pub mod parse;
 pub mod translate;
 
+pub use compiler::{CompiledModule, Compiler, Observer, Print};
 pub use error::{Error, ErrorKind};
+pub use object::Object;
 pub use parse::{parse, validate};
+pub use target::{Cpu, TargetOptions};

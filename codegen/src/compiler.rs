@@ -1,0 +1,380 @@
+//! [`Compiler`]: from a module's bytes to live code.
+//!
+//! [`Compiler::compile`] divides the module ([`crate::partition`]) and compiles the partitions on threads of its own. Each partition has an LLVM context
+//! to itself, which is freed as soon as its object is made, so that the IR of only as many partitions as there are threads is alive.
+//! [`Compiler::link`] makes code of the objects.
+//!
+//! A module's mistakes are found by the translator; of several, the one that stands first is reported, whichever thread found it. What LLVM cannot
+//! compile, and a panic in a compiling thread, come back as errors of kind `Internal`.
+
+use crate::diagnostics::Diagnostics;
+use crate::error::{Error, ErrorKind};
+use crate::ir::{self, Ir};
+use crate::object::Object;
+use crate::orc::{self, Session};
+use crate::parse::{ParsedModule, parse_full};
+use crate::partition::{self, Partition};
+use crate::phases::{Phase, Phases};
+use crate::pipeline::{Failure, Pipeline};
+use crate::target::{Target, TargetOptions};
+use crate::thunks;
+use crate::translate;
+use inkwell::context::Context;
+use inkwell::memory_buffer::MemoryBuffer;
+use inkwell::module::Module;
+use inkwell::targets::{FileType, TargetMachine};
+use std::any::Any;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use wasmo_abi::code::{ModuleCode, Thunks};
+use wasmo_abi::index::{IndexVec, TypeIndex};
+use wasmo_abi::module::ModuleInfo;
+use wasmo_abi::tunables::Tunables;
+use wasmo_abi::types::FuncType;
+
+/// Stack of a compiling thread in bytes: LLVM recurses along the depth of expressions, which is the guest's choice. Only what is used is committed.
+const STACK_SIZE: usize = 256 << 20;
+
+/// Watches a compilation. Called from several threads at a time.
+pub trait Observer: Sync {
+    /// `done` of `total` bytes of function bodies are compiled.
+    fn progress(&self, done: u64, total: u64) {
+        let _ = (done, total);
+    }
+
+    /// Whether to stop; asked often, some times for each partition.
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// An observer that looks the other way.
+impl Observer for () {}
+
+/// What [`Compiler::print`] prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Print {
+    /// The translator's IR.
+    Ir,
+    /// The IR after all passes.
+    OptimizedIr,
+    /// Assembly.
+    Assembly,
+}
+
+/// A compiled module that is not linked yet.
+#[derive(Debug)]
+pub struct CompiledModule {
+    /// The objects of its partitions.
+    pub objects: Vec<Object>,
+}
+
+/// Compiles modules for one machine and one choice of [`Tunables`], and owns the linker for their code. Thread-safe.
+#[derive(Debug)]
+pub struct Compiler {
+    tunables: Tunables,
+    target: Target,
+    threads: usize,
+    session: Arc<Session>,
+}
+
+impl Compiler {
+    /// A compiler.
+    ///
+    /// # Errors
+    /// `Unsupported` when the target's CPU is unknown or unfit, `Limit` when there is no address space for code.
+    pub fn new(tunables: Tunables, target: TargetOptions) -> Result<Self, Error> {
+        let threads = match target.threads {
+            0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            threads => threads,
+        };
+        let target = Target::new(&target.cpu, tunables.opt_level)?;
+        Ok(Self { tunables, target, threads, session: Session::new()? })
+    }
+
+    /// Validates and compiles all functions of the module in `bytes`, which [`crate::parse()`] has described as `info`.
+    ///
+    /// # Errors
+    /// The first mistake in a function body, `Cancelled`, or `Internal`.
+    pub fn compile(&self, info: &ModuleInfo, bytes: &[u8], observer: &dyn Observer) -> Result<CompiledModule, Error> {
+        let started = Instant::now();
+        let parsed = parse_again(info, bytes)?;
+        let mut partitions = partition::divide(&parsed.info);
+        // The biggest first, so that no thread is left with a big one at the end.
+        partitions.sort_by_key(|partition| (std::cmp::Reverse(partition.bytes), partition.start));
+        let phases = Phases::default();
+        let job = Job { compiler: self, parsed: &parsed, bytes, observer, phases: &phases };
+        let objects = job.run(&partitions)?;
+        tracing::debug!(
+            functions = parsed.info.bodies.len(),
+            partitions = partitions.len(),
+            elapsed = ?started.elapsed(),
+            translate = ?phases.spent(Phase::Translate),
+            optimize = ?phases.spent(Phase::Optimize),
+            emit = ?phases.spent(Phase::Emit),
+            read = ?phases.spent(Phase::Read),
+            "compiled"
+        );
+        Ok(CompiledModule { objects })
+    }
+
+    /// Links a compiled module.
+    ///
+    /// # Errors
+    /// `Internal` when the objects are not those of the module, or the linker fails.
+    pub fn link(&self, info: &ModuleInfo, compiled: CompiledModule) -> Result<ModuleCode, Error> {
+        let started = Instant::now();
+        let (imported, defined) = (info.imported_funcs, info.bodies.len());
+        let code = orc::link::link(&self.session, compiled.objects, info.types.len(), imported, defined)?;
+        tracing::debug!(elapsed = ?started.elapsed(), bytes = code.code_size(), "linked");
+        Ok(code)
+    }
+
+    /// The thunks of a type, for host functions that no module knows, and what keeps their code alive.
+    ///
+    /// # Errors
+    /// `Internal` only.
+    pub fn thunks(&self, ty: &FuncType) -> Result<(Thunks, Arc<dyn Any + Send + Sync>), Error> {
+        let info = ModuleInfo { types: IndexVec::from_iter([ty.clone()]), ..ModuleInfo::default() };
+        let parsed = ParsedModule { info, funcs: Vec::new() };
+        let phases = Phases::default();
+        let job = Job { compiler: self, parsed: &parsed, bytes: &[], observer: &(), phases: &phases };
+        let objects = job.run(&[Partition { thunks: vec![TypeIndex(0)], ..Partition::default() }])?;
+        let code = orc::link::link(&self.session, objects, 1, 0, 0)?;
+        let thunks = code.thunks(TypeIndex(0)).ok_or_else(|| Error::internal("the thunks were not compiled"))?;
+        Ok((thunks, code.owner))
+    }
+
+    /// The code of a whole module as text.
+    ///
+    /// # Errors
+    /// As [`Compiler::compile`].
+    pub fn print(&self, info: &ModuleInfo, bytes: &[u8], what: Print) -> Result<String, Error> {
+        let parsed = parse_again(info, bytes)?;
+        let phases = Phases::default();
+        let job = Job { compiler: self, parsed: &parsed, bytes, observer: &(), phases: &phases };
+        let whole = partition::undivided(&parsed.info);
+        job.with_stack(|| {
+            job.with_module(&whole, |module, machine| {
+                let pipeline = Pipeline::new(self.tunables);
+                if what != Print::Ir {
+                    pipeline.run(module, machine)?;
+                }
+                if what != Print::Assembly {
+                    return Ok(module.print_to_string().to_string());
+                }
+                let text = pipeline.emit(module, machine, FileType::Assembly)?;
+                Ok(String::from_utf8_lossy(text.as_slice()).into_owned())
+            })
+        })
+    }
+}
+
+/// What validating bodies takes is not part of a [`ModuleInfo`]; finding it again costs a small part of compiling.
+fn parse_again(info: &ModuleInfo, bytes: &[u8]) -> Result<ParsedModule, Error> {
+    let parsed = parse_full(bytes)?;
+    if parsed.info.bodies != info.bodies {
+        return Err(Error::internal("the module's bytes are not those that were parsed"));
+    }
+    Ok(parsed)
+}
+
+/// The compilation of one module.
+struct Job<'a> {
+    compiler: &'a Compiler,
+    parsed: &'a ParsedModule,
+    bytes: &'a [u8],
+    observer: &'a dyn Observer,
+    phases: &'a Phases,
+}
+
+/// What the threads of one job share.
+struct Shared<'a> {
+    partitions: &'a [Partition],
+    next: AtomicUsize,
+    done: AtomicU64,
+    total: u64,
+    objects: Mutex<Vec<(usize, Object)>>,
+    error: Mutex<Option<Error>>,
+}
+
+impl Shared<'_> {
+    fn fail(&self, error: Error) {
+        let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        *first = partition::first(first.take(), error);
+    }
+
+    /// Where the first mistake so far stands; `Some(0)` when it stands nowhere.
+    fn failed_at(&self) -> Option<usize> {
+        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        error.as_ref().map(|error| error.offset.unwrap_or(0))
+    }
+}
+
+impl Job<'_> {
+    /// Compiles the partitions, in the order given, to objects in the order of the module.
+    fn run(&self, partitions: &[Partition]) -> Result<Vec<Object>, Error> {
+        let total: usize = partitions.iter().map(|partition| partition.bytes).sum();
+        let shared = Shared {
+            partitions,
+            next: AtomicUsize::new(0),
+            done: AtomicU64::new(0),
+            total: total as u64,
+            objects: Mutex::new(Vec::with_capacity(partitions.len())),
+            error: Mutex::new(None),
+        };
+        std::thread::scope(|scope| {
+            let spawn = |_| {
+                let thread = std::thread::Builder::new().name("wasmo-compile".to_owned()).stack_size(STACK_SIZE);
+                thread.spawn_scoped(scope, || self.work(&shared))
+            };
+            let threads: Vec<_> = (0..self.compiler.threads.min(partitions.len())).map(spawn).collect();
+            for thread in threads {
+                match thread.map(std::thread::ScopedJoinHandle::join) {
+                    Ok(Ok(())) => {}
+                    Ok(Err(panic)) => shared.fail(panicked(&*panic)),
+                    Err(error) => {
+                        shared.fail(Error::new(ErrorKind::Limit, format!("no thread to compile on: {error}")))
+                    }
+                }
+            }
+        });
+        if let Some(error) = shared.error.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        if self.observer.cancelled() {
+            return Err(cancelled());
+        }
+        let mut objects = shared.objects.into_inner().unwrap_or_else(PoisonError::into_inner);
+        objects.sort_by_key(|&(start, _)| start);
+        Ok(objects.into_iter().map(|(_, object)| object).collect())
+    }
+
+    /// Runs `work` on a thread with a stack that is large enough for LLVM.
+    fn with_stack<T: Send>(&self, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(STACK_SIZE).spawn_scoped(scope, work);
+            let thread =
+                thread.map_err(|error| Error::new(ErrorKind::Limit, format!("no thread to compile on: {error}")))?;
+            thread.join().unwrap_or_else(|panic| Err(panicked(&*panic)))
+        })
+    }
+
+    /// Takes partitions until there are no more.
+    fn work(&self, shared: &Shared<'_>) {
+        while let Some(partition) = shared.partitions.get(shared.next.fetch_add(1, Ordering::Relaxed)) {
+            if self.observer.cancelled() {
+                shared.fail(cancelled());
+                return;
+            }
+            // After a mistake, only what stands before it is of interest, since a mistake there would be the first.
+            if shared.failed_at().is_some_and(|offset| offset <= partition.start) {
+                continue;
+            }
+            match self.compile(partition, shared) {
+                Ok(Some(object)) => {
+                    let mut objects = shared.objects.lock().unwrap_or_else(PoisonError::into_inner);
+                    objects.push((partition.start, object));
+                }
+                Ok(None) => {}
+                Err(error) => shared.fail(error),
+            }
+            let bytes = partition.bytes as u64;
+            let done = shared.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+            self.observer.progress(done, shared.total);
+        }
+    }
+
+    /// Compiles one partition; `None` when another has failed meanwhile.
+    fn compile(&self, partition: &Partition, shared: &Shared<'_>) -> Result<Option<Object>, Error> {
+        let pipeline = Pipeline::new(self.compiler.tunables);
+        let buffer: Option<MemoryBuffer<'static>> = self.with_module(partition, |module, machine| {
+            let stop = || shared.failed_at().is_some() || self.observer.cancelled();
+            if stop() {
+                return Ok(None);
+            }
+            self.phases.time(Phase::Optimize, || pipeline.run(module, machine))?;
+            if stop() {
+                return Ok(None);
+            }
+            self.phases.time(Phase::Emit, || pipeline.emit(module, machine, FileType::Object)).map(Some)
+        })?;
+        let object = buffer.map(|buffer| self.phases.time(Phase::Read, || Object::new(buffer.as_slice().to_vec())));
+        object.transpose()
+    }
+
+    /// Translates a partition, and does `work` with its IR.
+    fn with_module<T>(
+        &self,
+        partition: &Partition,
+        work: impl FnOnce(&Module<'_>, &TargetMachine) -> Result<T, Failure>,
+    ) -> Result<T, Error> {
+        let diagnostics = Diagnostics::default();
+        let context = Context::create();
+        diagnostics.collect(&context);
+        let machine = self.compiler.target.machine()?;
+        let module = self.phases.time(Phase::Translate, || self.translate(&context, partition, &machine))?;
+        let result = work(&module, &machine);
+        if matches!(&result, Err(Failure { fatal: true, .. })) {
+            // LLVM stopped in the midst of its work on these, so not even their destructors can be run.
+            std::mem::forget(module);
+            std::mem::forget(machine);
+            std::mem::forget(context);
+            return Ok(result?);
+        }
+        self.compiler.target.give_back(machine);
+        diagnostics.check()?;
+        Ok(result?)
+    }
+
+    fn translate<'ctx>(
+        &self,
+        context: &'ctx Context,
+        partition: &Partition,
+        machine: &TargetMachine,
+    ) -> Result<Module<'ctx>, Error> {
+        let target = &self.compiler.target;
+        let options = ir::Options {
+            tunables: self.compiler.tunables,
+            arch: target.arch(),
+            // The target machine has both, and finds them faster than in the attributes of each function.
+            cpu: String::new(),
+            features: String::new(),
+            triple: target.triple().to_owned(),
+        };
+        let module = if partition.thunks.is_empty() {
+            let Partition { functions, copies, .. } = partition;
+            translate::module_partition(
+                context,
+                self.parsed,
+                self.bytes,
+                translate::Partition { functions, copies },
+                &options,
+            )?
+        } else {
+            let ir = Ir::new(context, "thunks", &options);
+            for &ty in &partition.thunks {
+                thunks::build(&ir, ty, &self.parsed.info.types[ty])?;
+            }
+            ir.finish()
+        };
+        module.set_data_layout(&machine.get_target_data().get_data_layout());
+        Ok(module)
+    }
+}
+
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "compilation was cancelled")
+}
+
+/// The error for a panic of ours.
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let message = panic
+        .downcast_ref::<&str>()
+        .map(|message| (*message).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    Error::internal(format!("panic: {message}"))
+}

@@ -1,0 +1,164 @@
+//! From the translator's IR to object code: which passes run, in which order.
+//!
+//! [`Pipeline::run`] is the whole order in one function. It requires a module whose functions are complete; it establishes a module that
+//! [`Pipeline::emit`] turns into one object with a single text section.
+
+use crate::error::Error;
+use crate::shim::{self, WasmoPollLayout};
+use inkwell::memory_buffer::MemoryBuffer;
+use inkwell::module::{Linkage, Module};
+use inkwell::passes::PassBuilderOptions;
+use inkwell::targets::{FileType, TargetMachine};
+use inkwell::values::AsValueRef;
+use llvm_sys::target_machine::LLVMCodeGenFileType;
+use std::ffi::{CStr, CString};
+use std::mem::offset_of;
+use std::ptr::null_mut;
+use wasmo_abi::builtin::{Builtin, VmBuiltins};
+use wasmo_abi::symbol;
+use wasmo_abi::tunables::{OptLevel, Tunables};
+use wasmo_abi::vm::{VmContext, VmExecContext};
+
+/// The passes for one configuration.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pipeline {
+    tunables: Tunables,
+}
+
+/// Why a module could not be compiled. LLVM's failures are bugs of ours, or of LLVM.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What LLVM said.
+    pub(crate) message: String,
+    /// LLVM was left in the middle of its work: module, context and target machine must be leaked.
+    pub(crate) fatal: bool,
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::internal(format!("LLVM: {}", failure.message))
+    }
+}
+
+impl Pipeline {
+    pub(crate) fn new(tunables: Tunables) -> Self {
+        Self { tunables }
+    }
+
+    /// Runs all passes over the IR of `module`.
+    pub(crate) fn run(self, module: &Module<'_>, machine: &TargetMachine) -> Result<(), Failure> {
+        if self.tunables.opt_level == OptLevel::Speed {
+            self.optimize(module, machine)?;
+        }
+        // From here on nothing looks at a loop again, so that polls hinder no other pass.
+        if self.tunables.epoch_interruption {
+            insert_epoch_polls(module);
+        }
+        keep_in_one_section(module);
+        Ok(())
+    }
+
+    /// LLVM's own order of passes. Compared with it, O3 gave the same code for the same time on numeric kernels.
+    fn optimize(self, module: &Module<'_>, machine: &TargetMachine) -> Result<(), Failure> {
+        let options = PassBuilderOptions::create();
+        options.set_loop_vectorization(true);
+        options.set_loop_slp_vectorization(true);
+        options.set_loop_interleaving(true);
+        options.set_loop_unrolling(true);
+        // A profile of the call graph orders functions at link time, which wasmo's linker does not do.
+        options.set_call_graph_profile(false);
+        let mut message = null_mut();
+        // SAFETY: module, machine and options are live for the call and used by this thread alone; the pass string ends in a zero byte.
+        let status = unsafe {
+            shim::wasmo_run_passes(
+                module.as_mut_ptr(),
+                c"default<O2>".as_ptr(),
+                machine.as_mut_ptr(),
+                options.as_mut_ptr(),
+                &raw mut message,
+            )
+        };
+        outcome(status, message)
+    }
+
+    /// Turns the IR into an object file, or into assembly.
+    pub(crate) fn emit(
+        self,
+        module: &Module<'_>,
+        machine: &TargetMachine,
+        file_type: FileType,
+    ) -> Result<MemoryBuffer<'static>, Failure> {
+        let kind = match file_type {
+            FileType::Object => LLVMCodeGenFileType::LLVMObjectFile,
+            FileType::Assembly => LLVMCodeGenFileType::LLVMAssemblyFile,
+        };
+        let mut buffer = null_mut();
+        let mut message = null_mut();
+        // SAFETY: module and machine are live for the call and used by this thread alone.
+        let status = unsafe {
+            shim::wasmo_emit(machine.as_mut_ptr(), module.as_mut_ptr(), kind, &raw mut buffer, &raw mut message)
+        };
+        outcome(status, message)?;
+        // SAFETY: LLVM filled in a new buffer, which belongs to the caller.
+        Ok(unsafe { MemoryBuffer::new(buffer) })
+    }
+}
+
+/// Reads the result of a call into `protect.cpp`.
+fn outcome(status: i32, message: *mut libc::c_char) -> Result<(), Failure> {
+    if status == 0 {
+        return Ok(());
+    }
+    Err(Failure { message: take_message(message).unwrap_or_default(), fatal: status == 2 })
+}
+
+/// Takes over a message that the shim allocated; `None` for null.
+pub(crate) fn take_message(message: *mut libc::c_char) -> Option<String> {
+    if message.is_null() {
+        return None;
+    }
+    // SAFETY: the shim's messages are strings from `strdup`, which are ours to free.
+    unsafe {
+        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
+        llvm_sys::core::LLVMDisposeMessage(message);
+        Some(text)
+    }
+}
+
+fn insert_epoch_polls(module: &Module<'_>) {
+    let layout = WasmoPollLayout {
+        exec: offset_of!(VmContext, exec) as u64,
+        builtins: offset_of!(VmExecContext, builtins) as u64,
+        epoch: offset_of!(VmExecContext, epoch) as u64,
+        deadline: offset_of!(VmExecContext, epoch_deadline) as u64,
+        exit: offset_of!(VmBuiltins, exit) as u64,
+        new_epoch: Builtin::NewEpoch.offset() as u64,
+    };
+    for function in module.get_functions() {
+        // Thunks have no loops, and no instance's context to call the helper with; copies for inlining are not emitted.
+        let emitted = function.count_basic_blocks() > 0 && function.get_linkage() != Linkage::AvailableExternally;
+        if emitted && function.get_name().to_str().is_ok_and(|name| symbol::parse_func(name).is_some()) {
+            // SAFETY: the function is a live definition, used by this thread alone; the layout outlives the call.
+            unsafe { shim::wasmo_insert_epoch_polls(function.as_value_ref(), &raw const layout) };
+        }
+    }
+}
+
+/// Lets all functions go to `.text`. LLVM finds out that a function always traps, calls it cold, and would move it to a section of its own, while
+/// the tables of [`wasmo_abi::code::CodeUnit`] describe one section.
+fn keep_in_one_section(module: &Module<'_>) {
+    let kinds = ["cold", "hot"].map(inkwell::attributes::Attribute::get_named_enum_kind_id);
+    for function in module.get_functions().filter(|function| function.count_basic_blocks() > 0) {
+        for kind in kinds {
+            function.remove_enum_attribute(inkwell::attributes::AttributeLoc::Function, kind);
+        }
+    }
+}
+
+/// `text` for LLVM's C API.
+///
+/// # Errors
+/// `Internal` when it contains a zero byte, which no name of ours does.
+pub(crate) fn c_string(text: &str) -> Result<CString, Error> {
+    CString::new(text).map_err(|error| Error::internal(format!("{text:?}: {error}")))
+}

@@ -1,0 +1,61 @@
+//! Declarations of the C++ shim (`src/shim/*.cpp`), which does what LLVM's C API cannot.
+//!
+//! The functions are documented where they are defined; the wrappers that keep their rules are [`crate::orc`], [`crate::pipeline`] and
+//! [`crate::target`].
+
+use libc::{c_char, c_int};
+use llvm_sys::error::LLVMErrorRef;
+use llvm_sys::orc2::{LLVMOrcExecutionSessionRef, LLVMOrcJITDylibRef, LLVMOrcObjectLayerRef};
+use llvm_sys::prelude::{LLVMMemoryBufferRef, LLVMModuleRef, LLVMValueRef};
+use llvm_sys::target_machine::{LLVMCodeGenFileType, LLVMTargetMachineRef, LLVMTargetRef};
+use llvm_sys::transforms::pass_builder::LLVMPassBuilderOptionsRef;
+
+/// `session.cpp`: an ORC session and its object layer.
+#[repr(C)]
+pub(crate) struct WasmoSession {
+    opaque: [u8; 0],
+}
+
+/// `epoch.cpp`: offsets in bytes of what an epoch poll reads.
+#[repr(C)]
+pub(crate) struct WasmoPollLayout {
+    pub(crate) exec: u64,
+    pub(crate) builtins: u64,
+    pub(crate) epoch: u64,
+    pub(crate) deadline: u64,
+    pub(crate) exit: u64,
+    pub(crate) new_epoch: u64,
+}
+
+unsafe extern "C" {
+    pub(crate) fn wasmo_session_new(out: *mut *mut WasmoSession) -> LLVMErrorRef;
+    pub(crate) fn wasmo_session_end(session: *mut WasmoSession) -> LLVMErrorRef;
+    pub(crate) fn wasmo_session_execution_session(session: *mut WasmoSession) -> LLVMOrcExecutionSessionRef;
+    pub(crate) fn wasmo_session_object_layer(session: *mut WasmoSession) -> LLVMOrcObjectLayerRef;
+    pub(crate) fn wasmo_session_remove_dylib(session: *mut WasmoSession, dylib: LLVMOrcJITDylibRef) -> LLVMErrorRef;
+    pub(crate) fn wasmo_session_take_reports(session: *mut WasmoSession) -> *mut c_char;
+
+    pub(crate) fn wasmo_run_passes(
+        module: LLVMModuleRef,
+        passes: *const c_char,
+        machine: LLVMTargetMachineRef,
+        options: LLVMPassBuilderOptionsRef,
+        message: *mut *mut c_char,
+    ) -> c_int;
+    pub(crate) fn wasmo_emit(
+        machine: LLVMTargetMachineRef,
+        module: LLVMModuleRef,
+        kind: LLVMCodeGenFileType,
+        out: *mut LLVMMemoryBufferRef,
+        message: *mut *mut c_char,
+    ) -> c_int;
+    pub(crate) fn wasmo_insert_epoch_polls(function: LLVMValueRef, layout: *const WasmoPollLayout);
+
+    pub(crate) fn wasmo_cpu_has(
+        target: LLVMTargetRef,
+        triple: *const c_char,
+        cpu: *const c_char,
+        features: *const c_char,
+        wanted: *const c_char,
+    ) -> c_int;
+}

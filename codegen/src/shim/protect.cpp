@@ -1,0 +1,85 @@
+//! LLVM's passes and its code emission, called so that what LLVM calls a fatal error comes back as a message.
+//!
+//! LLVM ends the process in `report_fatal_error` unless a handler leaves it. Ours jumps back to where LLVM was entered. Frames of LLVM are
+//! skipped without their destructors, so the module, its context and the target machine must not be used again, nor freed: the caller leaks them.
+//! On a thread that is not inside one of the functions here, the handler returns and LLVM does what it does without one.
+
+#include "llvm-c/Core.h"
+#include "llvm-c/TargetMachine.h"
+#include "llvm-c/Transforms/PassBuilder.h"
+#include "llvm/Support/ErrorHandling.h"
+#include <csetjmp>
+#include <cstdio>
+#include <cstring>
+#include <mutex>
+
+namespace {
+
+struct Way {
+  jmp_buf back;
+  char message[512];
+};
+
+thread_local Way *way = nullptr;
+
+void on_fatal_error(void *, const char *reason, bool) {
+  if (way == nullptr)
+    return;
+  std::snprintf(way->message, sizeof(way->message), "%s", reason);
+  longjmp(way->back, 1);
+}
+
+void install() {
+  static std::once_flag once;
+  std::call_once(once, [] { llvm::install_fatal_error_handler(on_fatal_error); });
+}
+
+/// Runs `body`, which answers null or a message. Answers 0 and sets no message when all went well, 1 with a message after an error that leaves
+/// everything usable, 2 with a message after a fatal one.
+template <typename Body> int protect(char **message, Body body) {
+  install();
+  Way here;
+  if (setjmp(here.back) != 0) {
+    way = nullptr;
+    *message = strdup(here.message);
+    return 2;
+  }
+  way = &here;
+  char *error = body();
+  way = nullptr;
+  *message = error;
+  return error != nullptr;
+}
+
+} // namespace
+
+extern "C" {
+
+/// LLVMRunPasses. Results as `protect` says; the message is to be freed with LLVMDisposeMessage.
+int wasmo_run_passes(LLVMModuleRef module, const char *passes, LLVMTargetMachineRef machine,
+                     LLVMPassBuilderOptionsRef options, char **message) {
+  return protect(message, [=]() -> char * {
+    LLVMErrorRef error = LLVMRunPasses(module, passes, machine, options);
+    if (error == nullptr)
+      return nullptr;
+    char *text = LLVMGetErrorMessage(error);
+    char *copy = strdup(text);
+    LLVMDisposeErrorMessage(text);
+    return copy;
+  });
+}
+
+/// LLVMTargetMachineEmitToMemoryBuffer. Results as `protect` says; the message is to be freed with LLVMDisposeMessage.
+int wasmo_emit(LLVMTargetMachineRef machine, LLVMModuleRef module, LLVMCodeGenFileType kind, LLVMMemoryBufferRef *out,
+               char **message) {
+  return protect(message, [=]() -> char * {
+    char *text = nullptr;
+    if (LLVMTargetMachineEmitToMemoryBuffer(machine, module, kind, &text, out) == 0) {
+      LLVMDisposeMessage(text);
+      return nullptr;
+    }
+    return text != nullptr ? text : strdup("LLVM emits no code, and gives no reason");
+  });
+}
+
+} // extern "C"

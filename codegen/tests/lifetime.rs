@@ -1,0 +1,159 @@
+//! Code comes and goes: nothing is left behind, and errors leave the compiler usable.
+
+mod common;
+
+use common::{Instance, compiler, i32s, link};
+use std::sync::atomic::{AtomicU64, Ordering};
+use wasmo_abi::code::ModuleCode;
+use wasmo_abi::tunables::{OptLevel, Tunables};
+use wasmo_abi::types::{FuncType, ValType};
+use wasmo_codegen::{Compiler, Cpu, ErrorKind, Observer, TargetOptions};
+
+fn quick() -> Tunables {
+    Tunables { opt_level: OptLevel::None, ..Tunables::default() }
+}
+
+#[cfg(target_os = "linux")]
+fn mappings() -> usize {
+    std::fs::read_to_string("/proc/self/maps").expect("Linux has it").lines().count()
+}
+
+/// The kernel allows 65,530 mappings a process. Neighbouring modules share theirs, and freed ones leave none.
+#[test]
+#[cfg(target_os = "linux")]
+fn thousands_of_small_modules_need_few_mappings() {
+    let compiler = compiler(quick());
+    let text = r#"(module (table (export "t") 1 funcref) (func (export "f") (param i32) (result f64)
+        (f64.mul (f64.convert_i32_u (local.get 0)) (f64.const 1.1))))"#;
+    let bytes = wat::parse_str(text).expect("the text is well-formed");
+    let info = wasmo_codegen::parse(&bytes).expect("the module is valid");
+    let make = || {
+        let compiled = compiler.compile(&info, &bytes, &()).expect("the module compiles");
+        compiler.link(&info, compiled).expect("the module links")
+    };
+    // Allocators and threads make mappings of their own at first.
+    drop(make());
+    let before = mappings();
+    let mut kept: Vec<ModuleCode> = (0..1_000).map(|_| make()).collect();
+    let slack = 60;
+    assert!(mappings() < before + slack, "{} mappings grew to {}", before, mappings());
+    // Holes between modules are used again.
+    let mut position = 0;
+    kept.retain(|_| {
+        position += 1;
+        position % 100 == 0
+    });
+    let highest = |kept: &[ModuleCode]| kept.iter().flat_map(|code| &code.entries).copied().max();
+    let top = highest(&kept);
+    kept.extend((0..900).map(|_| make()));
+    assert_eq!(highest(&kept), top);
+    kept.clear();
+    assert!(mappings() < before + slack, "{} mappings grew to {}", before, mappings());
+}
+
+#[test]
+fn the_mistake_that_stands_first_is_reported() {
+    // Two partitions and more, with mistakes in the first function and in the last, which are of different length.
+    let padding =
+        "(local.set 0 (i32.mul (i32.xor (local.get 0) (i32.const 0x12345678)) (i32.const 0x7654321)))".repeat(70);
+    let mut text = "(module (func (param i32) (drop (i64.add (local.get 0) (i64.const 1))))".to_owned();
+    for _ in 0..200 {
+        text += &format!("(func (param i32) {padding})");
+    }
+    text += &format!("(func (param i32) {padding} (drop (f32.neg (local.get 0)))))");
+    let bytes = wat::parse_str(&text).expect("the text is well-formed");
+    let info = wasmo_codegen::parse(&bytes).expect("only bodies are invalid");
+    let compiler = compiler(quick());
+    for _ in 0..10 {
+        let error = compiler.compile(&info, &bytes, &()).expect_err("the module is invalid");
+        assert_eq!(error.kind, ErrorKind::Invalid);
+        assert!(info.bodies[0].contains(&error.offset.expect("the mistake has a place")), "{error}");
+    }
+}
+
+struct Watch {
+    stop_at: u64,
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Observer for Watch {
+    fn progress(&self, done: u64, total: u64) {
+        self.done.fetch_max(done, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+    }
+    fn cancelled(&self) -> bool {
+        self.done.load(Ordering::Relaxed) >= self.stop_at
+    }
+}
+
+#[test]
+fn an_observer_sees_progress_and_may_cancel() {
+    let padding =
+        "(local.set 0 (i32.mul (i32.xor (local.get 0) (i32.const 0x12345678)) (i32.const 0x7654321)))".repeat(70);
+    let text = format!("(module {})", format!("(func (param i32) {padding})").repeat(300));
+    let bytes = wat::parse_str(&text).expect("the text is well-formed");
+    let info = wasmo_codegen::parse(&bytes).expect("the module is valid");
+    let compiler = compiler(quick());
+    let total: usize = info.bodies.iter().map(std::ops::Range::len).sum();
+    let watch = |stop_at| Watch { stop_at, done: AtomicU64::new(0), total: AtomicU64::new(0) };
+
+    let all = watch(u64::MAX);
+    compiler.compile(&info, &bytes, &all).expect("nobody cancels");
+    assert_eq!((all.done.into_inner(), all.total.into_inner()), (total as u64, total as u64));
+
+    let some = watch(1);
+    let error = compiler.compile(&info, &bytes, &some).expect_err("it is cancelled");
+    assert_eq!(error.kind, ErrorKind::Cancelled);
+    assert!(some.done.into_inner() < total as u64);
+}
+
+#[test]
+fn thunks_are_made_for_types_that_no_module_has() {
+    let compiler = compiler(quick());
+    let ty = FuncType { params: [ValType::I32, ValType::F64].into(), results: [ValType::V128].into() };
+    let (thunks, owner) = compiler.thunks(&ty).expect("thunks compile");
+    assert!(thunks.exit != 0 && thunks.enter as usize != 0);
+    drop(owner);
+}
+
+#[test]
+fn a_module_without_functions_compiles() {
+    let compiler = compiler(quick());
+    let (_, _, code) = link(&compiler, "(module (memory 1))");
+    assert!(code.entries.is_empty() && code.units.is_empty());
+}
+
+#[test]
+fn modules_are_compiled_and_linked_by_several_threads_at_a_time() {
+    let compiler = compiler(quick());
+    std::thread::scope(|scope| {
+        for thread in 0..4u32 {
+            let compiler = &compiler;
+            scope.spawn(move || {
+                for round in 0..20u32 {
+                    let number = thread * 100 + round;
+                    let text = format!(r#"(module (func (export "f") (result i32) (i32.const {number})))"#);
+                    let (info, _, code) = link(compiler, &text);
+                    let mut instance = Instance::new(info, code, &[]);
+                    assert_eq!(instance.call("f", &i32s(&[]))[0].as_u32(), number);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn unfit_processors_are_refused() {
+    let new = |cpu: &str| {
+        let target = TargetOptions { cpu: Cpu::Named(cpu.to_owned()), threads: 1 };
+        Compiler::new(Tunables::default(), target).map(drop)
+    };
+    let refused = |cpu: &str| new(cpu).expect_err("the processor is unfit");
+    assert_eq!(refused("nonsense").kind, ErrorKind::Unsupported);
+    assert_eq!(refused("non\0sense").kind, ErrorKind::Unsupported);
+    if cfg!(target_arch = "x86_64") {
+        assert!(refused("x86-64").message.contains("x86-64-v2"));
+        assert_eq!(new("x86-64-v2").map_err(|error| error.to_string()), Ok(()));
+    }
+}

@@ -1,0 +1,121 @@
+//! The tables that explain an address: functions, wasm offsets, unwinding.
+
+mod common;
+
+use common::{compiler, link};
+use gimli::{BaseAddresses, CfaRule, EhFrame, LittleEndian, UnwindContext, UnwindSection};
+use wasmo_abi::code::{CodeUnit, UnwindTable};
+use wasmo_abi::index::FuncIndex;
+use wasmo_abi::trap::TrapCode;
+use wasmo_abi::tunables::{OptLevel, Tunables};
+
+const LEVELS: [OptLevel; 2] = [OptLevel::None, OptLevel::Speed];
+
+/// Two functions of which the second traps at its `unreachable`, after a call that needs a frame.
+const TRAP: &str = r#"(module
+    (import "" "" (func $host (param i32) (result i32)))
+    (func $first (export "first") (param i32) (result i32)
+        (call $host (i32.div_u (i32.const 100) (local.get 0))))
+    (func $second (export "second") (param i32) (result i32)
+        (if (i32.eqz (call $host (local.get 0))) (then (unreachable)))
+        (i32.add (call $host (i32.const 1)) (call $host (i32.const 2))))
+    (func $always (export "always") (unreachable)))"#;
+
+fn code_of(unit: &CodeUnit) -> &'static [u8] {
+    // SAFETY: the tests keep the code while they look at it, and it is readable.
+    unsafe { std::slice::from_raw_parts(unit.start as *const u8, unit.size) }
+}
+
+/// The offset in the unit of the instruction that traps with `code` within `func`.
+fn trap_in(unit: &CodeUnit, func: FuncIndex, code: TrapCode) -> u32 {
+    let range = unit.functions.iter().find(|range| range.func == Some(func)).expect("the function is in the unit");
+    let bytes = &code_of(unit)[range.offset as usize..][..range.size as usize];
+    // `ubsantrap` is `ud1 code(%eax), %eax`.
+    let trap = [0x67, 0x0f, 0xb9, 0x40, code as u8];
+    let position = bytes.windows(trap.len()).position(|window| window == trap).expect("the function traps");
+    range.offset + u32::try_from(position).expect("small")
+}
+
+fn wasm_offset(unit: &CodeUnit, code: u32) -> u32 {
+    let row = unit.wasm_offsets.partition_point(|row| row.code <= code);
+    unit.wasm_offsets[row.checked_sub(1).expect("a row covers the code")].wasm
+}
+
+/// Where in the module the `nth` operator with `opcode` stands in a function's body.
+fn operator(bytes: &[u8], body: std::ops::Range<usize>, opcode: u8) -> u32 {
+    let position = bytes[body.clone()].iter().rposition(|&byte| byte == opcode).expect("the operator is there");
+    u32::try_from(body.start + position).expect("small")
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_trapping_instruction_leads_back_to_its_operator() {
+    const UNREACHABLE: u8 = 0x00;
+    const DIV_U: u8 = 0x6e;
+    for opt_level in LEVELS {
+        let compiler = compiler(Tunables { opt_level, ..Tunables::default() });
+        let (info, bytes, code) = link(&compiler, TRAP);
+        let unit =
+            code.units.iter().find(|unit| unit.functions[0].func.is_some()).expect("the functions are in a unit");
+        let cases = [
+            (1, TrapCode::IntegerDivideByZero, DIV_U, 0),
+            (2, TrapCode::Unreachable, UNREACHABLE, 1),
+            (3, TrapCode::Unreachable, UNREACHABLE, 2),
+        ];
+        for (func, trap, opcode, position) in cases {
+            let found = wasm_offset(unit, trap_in(unit, FuncIndex(func), trap));
+            assert_eq!(found, operator(&bytes, info.bodies[position].clone(), opcode), "{opt_level:?} {func}");
+        }
+        let thunks =
+            code.units.iter().find(|unit| unit.functions[0].func.is_none()).expect("there is a unit of thunks");
+        assert!(thunks.wasm_offsets.is_empty());
+    }
+}
+
+#[test]
+fn the_functions_of_a_unit_are_in_order_and_do_not_overlap() {
+    for opt_level in LEVELS {
+        let compiler = compiler(Tunables { opt_level, ..Tunables::default() });
+        let (_, _, code) = link(&compiler, TRAP);
+        let mut functions = 0;
+        for unit in &code.units {
+            let mut end = 0;
+            for range in &unit.functions {
+                assert!(range.offset >= end && range.size > 0);
+                end = range.offset + range.size;
+                if let Some(func) = range.func {
+                    assert_eq!(code.entries[func.0 as usize - 1], unit.start + range.offset as usize);
+                    functions += 1;
+                }
+            }
+            assert!(end as usize <= unit.size);
+            assert!(unit.wasm_offsets.is_sorted_by_key(|row| row.code));
+            assert!(unit.wasm_offsets.windows(2).all(|rows| rows[0].wasm != rows[1].wasm));
+        }
+        assert_eq!(functions, 3);
+    }
+}
+
+#[test]
+fn every_function_can_be_unwound() {
+    for opt_level in LEVELS {
+        let compiler = compiler(Tunables { opt_level, ..Tunables::default() });
+        let (_, _, code) = link(&compiler, TRAP);
+        for unit in &code.units {
+            let frames = EhFrame::new(&unit.unwind.eh_frame, LittleEndian);
+            let bases = BaseAddresses::default().set_eh_frame(UnwindTable::SECTION_ADDRESS);
+            let mut context = UnwindContext::new();
+            for range in &unit.functions {
+                let row = frames
+                    .unwind_info_for_address(&bases, &mut context, u64::from(range.offset), EhFrame::cie_from_offset)
+                    .expect("the function has a frame description");
+                // On entry, x86-64 has pushed the return address, and AArch64 nothing.
+                let expected = if cfg!(target_arch = "x86_64") { 8 } else { 0 };
+                assert!(matches!(row.cfa(), CfaRule::RegisterAndOffset { offset, .. } if *offset == expected));
+                let last = u64::from(range.offset + range.size - 1);
+                let entry = frames.fde_for_address(&bases, last, EhFrame::cie_from_offset).expect("it covers the end");
+                assert_eq!(entry.initial_address(), u64::from(range.offset));
+            }
+        }
+    }
+}
