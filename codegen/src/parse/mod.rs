@@ -12,6 +12,7 @@ mod types;
 use wasmo_abi::module::ModuleInfo;
 use wasmparser::{BinaryReader, FuncToValidate, FuncValidatorAllocations, FunctionBody, ValidatorResources, WasmFeatures};
 
+pub(crate) use const_expr::null_type;
 pub use module::parse_full;
 pub use types::value_type;
 

@@ -64,10 +64,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         let counter = self.ir.field(self.ir.exec(self.context)?, offset_of!(VmExecContext, fuel))?;
         let used = int(self.ir.load(self.ir.types.i64, counter, 8, self.ir.tag(Region::Exec))?)?;
         let exhausted = self.ir.icmp(IntPredicate::SGE, used, self.ir.i64(0))?;
-        let (refuel, go_on) = (self.new_block(), self.new_block());
-        let branch = self.ir.cond_br(exhausted, refuel, go_on)?;
-        self.ir.set_unlikely(branch)?;
-        self.ir.at_end(refuel);
+        let go_on = self.begin_unlikely(exhausted)?;
         self.call_helper(Builtin::OutOfFuel, &[])?;
         self.ir.br(go_on)?;
         self.ir.at_end(go_on);

@@ -1,5 +1,6 @@
 //! Traps with an explicit condition: a cold block each, which ends in an instruction that encodes the reason.
 
+use inkwell::basic_block::BasicBlock;
 use inkwell::values::{AsValueRef, IntValue};
 use llvm_sys::core::LLVMIsAConstantInt;
 use wasmo_abi::trap::TrapCode;
@@ -16,14 +17,22 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         if constant(condition) == Some(0) {
             return Ok(());
         }
-        self.locate();
-        let (trap, go_on) = (self.new_block(), self.new_block());
-        let branch = self.ir.cond_br(condition, trap, go_on)?;
-        self.ir.set_unlikely(branch)?;
-        self.ir.at_end(trap);
+        let go_on = self.begin_unlikely(condition)?;
         self.emit_trap(code)?;
         self.ir.at_end(go_on);
         Ok(())
+    }
+
+    /// Begins a block that is executed when `condition`, an i1, holds, which it hardly ever does; answers the block for when it does not.
+    ///
+    /// # Errors
+    /// An internal one when the builder refuses.
+    pub fn begin_unlikely(&mut self, condition: IntValue<'ctx>) -> Result<BasicBlock<'ctx>, Error> {
+        let (unlikely, go_on) = (self.new_block(), self.new_block());
+        let branch = self.ir.cond_br(condition, unlikely, go_on)?;
+        self.ir.set_unlikely(branch)?;
+        self.ir.at_end(unlikely);
+        Ok(go_on)
     }
 
     /// Ends the current block with a trap.
