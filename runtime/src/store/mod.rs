@@ -47,6 +47,13 @@ pub struct GlobalId(pub(crate) u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct InstanceId(pub(crate) u32);
 
+impl InstanceId {
+    /// The number of instances that were made in the store before this one.
+    pub fn position(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// Anything that can be imported and exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extern {
