@@ -21,7 +21,7 @@ impl<'ctx> Lanes<'_, 'ctx> {
     }
 
     /// The constant with these bits, lane 0 lowest, of type `ty`, which has 128.
-    pub(super) fn from_bits(&self, ty: VectorType<'ctx>, bits: u128) -> Result<VectorValue<'ctx>, Error> {
+    pub(super) fn vector_of_bits(&self, ty: VectorType<'ctx>, bits: u128) -> Result<VectorValue<'ctx>, Error> {
         let width = lane_bits(ty);
         let integers: Vec<_> = (0..ty.get_size())
             .map(|lane| self.int_lane(width).const_int(low(bits >> (lane * width), width), false))

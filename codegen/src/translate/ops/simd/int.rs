@@ -196,7 +196,7 @@ impl<'ctx> Lanes<'_, 'ctx> {
         let ty = self
             .context()
             .custom_width_int_type(std::num::NonZeroU32::new(count).unwrap_or(std::num::NonZeroU32::MIN))
-            .map_err(|error| Error::internal(format!("{error}")))?;
+            .map_err(|error| Error::internal(error.to_string()))?;
         Ok(self.builder().build_bit_cast(bits, ty, "")?.into_int_value())
     }
 }

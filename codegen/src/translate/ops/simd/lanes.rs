@@ -96,7 +96,7 @@ impl<'a, 'ctx> Lanes<'a, 'ctx> {
         if let BasicValueEnum::VectorValue(value) = value.as_basic_value_enum()
             && let Some(bits) = self.known_bits(value)?
         {
-            return self.from_bits(ty, bits);
+            return self.vector_of_bits(ty, bits);
         }
         Ok(self.builder().build_bit_cast(value, ty, "")?.into_vector_value())
     }

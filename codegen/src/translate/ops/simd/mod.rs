@@ -42,7 +42,7 @@ pub(crate) fn translate(t: &mut FunctionTranslator<'_, '_>, op: &Operator<'_>) -
     }
     match op {
         Operator::V128Const { value } => {
-            let vector = Lanes::new(t.ir).from_bits(t.ir.types.v128, value.i128().cast_unsigned())?;
+            let vector = Lanes::new(t.ir).vector_of_bits(t.ir.types.v128, value.i128().cast_unsigned())?;
             t.push(vector);
             Ok(())
         }

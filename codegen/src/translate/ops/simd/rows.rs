@@ -105,7 +105,6 @@ impl<'a, 'ctx> Row<'a, 'ctx> {
 
 /// The row of `op`, if it is a regular operator.
 #[rustfmt::skip]
-#[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn row<'a, 'ctx>(op: &Operator<'_>) -> Option<Row<'a, 'ctx>> {
     use Half::{High, Low};
     use Row::{AddPairs, Binary, Convert, Extend, ExtendMultiply, FloatCompare, IntCompare, LanewiseOne, LanewiseTwo, Narrow, RelaxedTruncate, Shift, Splat, Ternary, Test, Truncate, Unary};
