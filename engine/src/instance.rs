@@ -24,7 +24,7 @@ impl Instance {
     /// imports by name.
     ///
     /// # Errors
-    /// An [`ImportError`] that lists all imports of the wrong type. A [`Trap`] when an active segment does not fit, or the start function traps; the
+    /// An [`ImportError`] that lists all imports of the wrong type. A [`crate::Trap`] when an active segment does not fit, or the start function traps; the
     /// error of a host function that the start function has called. When the store's limits do not allow it.
     ///
     /// # Panics

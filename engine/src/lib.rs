@@ -67,7 +67,7 @@
 //!
 //! # Reading the code
 //!
-//! [`store`] explains who owns what and how the borrow of a store is lent to host functions; [`func`] has calls both ways.
+//! The module `store` explains who owns what and how the borrow of a store is lent to host functions; `func` has calls both ways.
 
 #![deny(missing_docs)]
 

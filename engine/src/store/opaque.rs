@@ -118,7 +118,7 @@ impl StoreOpaque {
     }
 
     pub(crate) fn add_instance(&mut self, id: InstanceId, module: Module) {
-        let position = id.0 as usize;
+        let position = id.position();
         if self.instances.len() <= position {
             self.instances.resize(position + 1, None);
         }
@@ -126,7 +126,7 @@ impl StoreOpaque {
     }
 
     pub(crate) fn instance_module(&self, id: InstanceId) -> Option<&Module> {
-        self.instances.get(id.0 as usize)?.as_ref()
+        self.instances.get(id.position())?.as_ref()
     }
 
     /// The function of this store that stands for `host`.
