@@ -105,7 +105,8 @@ impl<'ctx> Ir<'ctx> {
 
     /// The condition, an i1, that `value` is the zero extension of, if it is one.
     pub fn widened_condition(&self, value: IntValue<'ctx>) -> Option<IntValue<'ctx>> {
-        let extension = self.instruction(value).filter(|extension| extension.get_opcode() == InstructionOpcode::ZExt)?;
+        let extension =
+            self.instruction(value).filter(|extension| extension.get_opcode() == InstructionOpcode::ZExt)?;
         match extension.get_operand(0)?.value()? {
             Value::IntValue(condition) if condition.get_type() == self.types.i1 => Some(condition),
             _ => None,
@@ -113,12 +114,7 @@ impl<'ctx> Ir<'ctx> {
     }
 
     /// A comparison of integers.
-    pub fn icmp(
-        &self,
-        predicate: IntPredicate,
-        a: IntValue<'ctx>,
-        b: IntValue<'ctx>,
-    ) -> Result<IntValue<'ctx>, Error> {
+    pub fn icmp(&self, predicate: IntPredicate, a: IntValue<'ctx>, b: IntValue<'ctx>) -> Result<IntValue<'ctx>, Error> {
         Ok(self.builder().build_int_compare(predicate, a, b, "")?)
     }
 

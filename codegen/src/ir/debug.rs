@@ -24,7 +24,9 @@ impl<'ctx> DebugInfo<'ctx> {
     /// Debug information for `ir`'s module.
     pub fn new(ir: &Ir<'ctx>) -> Self {
         let module = ir.module();
-        for (key, value) in [("Debug Info Version", inkwell::debug_info::debug_metadata_version()), ("Dwarf Version", 5)] {
+        for (key, value) in
+            [("Debug Info Version", inkwell::debug_info::debug_metadata_version()), ("Dwarf Version", 5)]
+        {
             module.add_basic_value_flag(key, FlagBehavior::Warning, ir.i32(value));
         }
         let (builder, unit) = module.create_debug_info_builder(

@@ -126,8 +126,8 @@ impl<'ctx> Ir<'ctx> {
         metadata: MetadataValue<'ctx>,
         kind: u32,
     ) -> Result<(), Error> {
-        instruction.set_metadata(metadata, kind).map_err(|error| {
-            Error::internal(format!("cannot annotate {:?}: {error}", instruction.as_value_ref()))
-        })
+        instruction
+            .set_metadata(metadata, kind)
+            .map_err(|error| Error::internal(format!("cannot annotate {:?}: {error}", instruction.as_value_ref())))
     }
 }

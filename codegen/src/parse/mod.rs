@@ -10,7 +10,9 @@ mod names;
 mod types;
 
 use wasmo_abi::module::ModuleInfo;
-use wasmparser::{BinaryReader, FuncToValidate, FuncValidatorAllocations, FunctionBody, ValidatorResources, WasmFeatures};
+use wasmparser::{
+    BinaryReader, FuncToValidate, FuncValidatorAllocations, FunctionBody, ValidatorResources, WasmFeatures,
+};
 
 pub(crate) use const_expr::null_type;
 pub use module::parse_full;

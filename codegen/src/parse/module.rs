@@ -72,7 +72,6 @@ fn range(range: Range<u64>) -> Result<Range<usize>, Error> {
     Ok(convert(range.start)?..convert(range.end)?)
 }
 
-
 #[derive(Default)]
 struct Walk<'a> {
     info: ModuleInfo,

@@ -40,10 +40,7 @@ pub(super) fn func_type(ty: &wasmparser::FuncType) -> Result<FuncType, Error> {
 
 /// A table type.
 pub(super) fn table_type(ty: &wasmparser::TableType) -> Result<TableType, Error> {
-    Ok(TableType {
-        element: ref_type(ty.element_type)?,
-        limits: Limits { min: ty.initial, max: ty.maximum },
-    })
+    Ok(TableType { element: ref_type(ty.element_type)?, limits: Limits { min: ty.initial, max: ty.maximum } })
 }
 
 /// A memory type.

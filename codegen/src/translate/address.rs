@@ -200,7 +200,10 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
 /// Whether nothing uses what `instruction` computes, apart from an extension that nothing uses.
 fn is_dropped(instruction: InstructionValue<'_>) -> bool {
     let extends = |instruction: InstructionValue<'_>| {
-        matches!(instruction.get_opcode(), InstructionOpcode::ZExt | InstructionOpcode::SExt | InstructionOpcode::BitCast)
+        matches!(
+            instruction.get_opcode(),
+            InstructionOpcode::ZExt | InstructionOpcode::SExt | InstructionOpcode::BitCast
+        )
     };
     match instruction.get_first_use() {
         None => true,
@@ -210,9 +213,9 @@ fn is_dropped(instruction: InstructionValue<'_>) -> bool {
                     inkwell::values::AnyValueEnum::InstructionValue(user) => {
                         extends(user) && user.get_first_use().is_none()
                     }
-                    inkwell::values::AnyValueEnum::IntValue(user) => user
-                        .as_instruction_value()
-                        .is_some_and(|user| extends(user) && user.get_first_use().is_none()),
+                    inkwell::values::AnyValueEnum::IntValue(user) => {
+                        user.as_instruction_value().is_some_and(|user| extends(user) && user.get_first_use().is_none())
+                    }
                     _ => false,
                 }
         }

@@ -121,7 +121,8 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
 
     /// Makes variable `index` hold `value`.
     pub(super) fn set_local(&mut self, index: u32, value: Value<'ctx>) -> Result<(), Error> {
-        let local = self.locals.get_mut(index as usize).ok_or_else(|| Error::internal("a local variable is missing"))?;
+        let local =
+            self.locals.get_mut(index as usize).ok_or_else(|| Error::internal("a local variable is missing"))?;
         *local = value;
         Ok(())
     }

@@ -14,6 +14,9 @@ pub mod stack;
 pub mod trap;
 pub mod unit;
 
+#[cfg(test)]
+mod tests;
+
 use inkwell::context::Context;
 use inkwell::module::{Linkage, Module};
 use wasmparser::FuncValidatorAllocations;

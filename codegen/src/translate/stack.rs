@@ -29,8 +29,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
     /// # Errors
     /// An internal one when there are fewer.
     pub fn pop_n(&mut self, count: usize) -> Result<Vec<Value<'ctx>>, Error> {
-        let rest =
-            self.stack.len().checked_sub(count).ok_or_else(|| Error::internal("operands are missing"))?;
+        let rest = self.stack.len().checked_sub(count).ok_or_else(|| Error::internal("operands are missing"))?;
         Ok(self.stack.split_off(rest))
     }
 

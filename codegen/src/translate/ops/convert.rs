@@ -12,10 +12,7 @@ use crate::ir::types::Types;
 use crate::translate::function::FunctionTranslator;
 
 /// Operators that are one LLVM instruction: which, and the type of the result.
-fn instruction<'ctx>(
-    operator: &Operator<'_>,
-    types: &Types<'ctx>,
-) -> Option<(InstructionOpcode, BasicTypeEnum<'ctx>)> {
+fn instruction<'ctx>(operator: &Operator<'_>, types: &Types<'ctx>) -> Option<(InstructionOpcode, BasicTypeEnum<'ctx>)> {
     Some(match operator {
         I32WrapI64 => (InstructionOpcode::Trunc, types.i32.into()),
         I64ExtendI32S => (InstructionOpcode::SExt, types.i64.into()),

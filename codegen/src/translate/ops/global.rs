@@ -37,7 +37,9 @@ pub fn translate(t: &mut FunctionTranslator<'_, '_>, operator: &Operator<'_>) ->
 
 fn get<'ctx>(t: &FunctionTranslator<'_, 'ctx>, global: GlobalIndex) -> Result<Value<'ctx>, Error> {
     let ty = t.unit.info.globals[global];
-    if !ty.mutable && let Some(value) = constant(t, global) {
+    if !ty.mutable
+        && let Some(value) = constant(t, global)
+    {
         return Ok(value);
     }
     let (place, region) = place(t, global)?;
@@ -61,10 +63,7 @@ fn constant<'ctx>(t: &FunctionTranslator<'_, 'ctx>, global: GlobalIndex) -> Opti
 }
 
 /// Where a global is, and the region that accesses to it are in.
-fn place<'ctx>(
-    t: &FunctionTranslator<'_, 'ctx>,
-    global: GlobalIndex,
-) -> Result<(PointerValue<'ctx>, Region), Error> {
+fn place<'ctx>(t: &FunctionTranslator<'_, 'ctx>, global: GlobalIndex) -> Result<(PointerValue<'ctx>, Region), Error> {
     let region = t.unit.info.defined_global(global).map_or(Region::ImportedGlobals, Region::Global);
     let place = match t.unit.layout.global(global) {
         Place::Inline(offset) => t.ir.field(t.context, offset)?,

@@ -18,8 +18,9 @@ use crate::translate::function::FunctionTranslator;
 pub fn translate(t: &mut FunctionTranslator<'_, '_>, operator: &Operator<'_>) -> Result<bool, Error> {
     match *operator {
         Operator::RefNull { hty } => {
-            let ty = null_type(hty)
-                .ok_or_else(|| Error::new(ErrorKind::Unsupported, "a null reference of a type that is not supported"))?;
+            let ty = null_type(hty).ok_or_else(|| {
+                Error::new(ErrorKind::Unsupported, "a null reference of a type that is not supported")
+            })?;
             t.push(t.ir.types.zero(ValType::Ref(ty)));
         }
         Operator::RefIsNull => {
