@@ -19,6 +19,7 @@ mod descriptor;
 mod errno;
 mod exit;
 mod iovec;
+mod linker;
 mod memory;
 mod pipe;
 pub mod preview1;
@@ -29,6 +30,7 @@ pub mod types;
 pub use ctx::{WasiCtx, WasiCtxBuilder};
 pub use errno::Errno;
 pub use exit::I32Exit;
+pub use linker::{MODULE, add_to_linker};
 pub use memory::GuestMemory;
 pub use pipe::{MemoryInputPipe, MemoryOutputPipe};
 pub use stream::{
