@@ -27,8 +27,8 @@ const CLASSES: usize = SMALL / CELL + 1;
 const MARK_WORDS: usize = CHUNK / CELL / 64;
 /// How far the heap grows before the first collection, in bytes.
 const FIRST_LIMIT: usize = 8 << 20;
-/// The most that may be in use after a collection, in bytes; a 32-bit host has room for twice as much.
-const HARD_LIMIT: usize = 1 << 30;
+/// The most that may be in use after a collection, in bytes.
+const HARD_LIMIT: usize = 256 << 20;
 
 /// The header of a chunk; its cells follow.
 #[repr(C, align(16))]

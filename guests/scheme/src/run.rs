@@ -33,6 +33,14 @@ fn link_to(pc: *const Op, base: u16) -> Value {
     Value(pc.expose_provenance() as u64 | u64::from(base) << DISTANCE_SHIFT)
 }
 
+/// The address that `link_to` put into a link.
+#[inline]
+fn link_target(link: u64) -> *const Op {
+    // It was an address on this machine, so nothing is lost where addresses have 32 bits.
+    let address = (link & ((1 << DISTANCE_SHIFT) - 1)) as usize;
+    ptr::with_exposed_provenance(address)
+}
+
 impl Machine {
     /// Runs a procedure without parameters.
     pub(crate) fn execute(&mut self, proto: usize) -> Result<Value, Error> {
@@ -102,10 +110,7 @@ impl Machine {
                     return Ok(value);
                 }
                 let distance = (link >> DISTANCE_SHIFT) as usize;
-                // An address of this machine was put there by `link_to`.
-                #[expect(clippy::cast_possible_truncation, reason = "see above")]
-                let address = (link & ((1 << DISTANCE_SHIFT) - 1)) as usize;
-                pc = ptr::with_exposed_provenance(address);
+                pc = link_target(link);
                 // SAFETY: the caller's frame starts that many words below.
                 fp = unsafe { fp.sub(distance) };
             }};

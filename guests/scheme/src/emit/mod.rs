@@ -23,6 +23,7 @@ use std::rc::Rc;
 /// Where finished procedures and constants go: tables of the machine that outlive the program's code.
 pub struct Output<'a> {
     /// All procedures; code refers to them by index.
+    #[expect(clippy::vec_box, reason = "closures hold procedures' addresses, so they must not move")]
     pub protos: &'a mut Vec<Box<Proto>>,
     /// All constants; code refers to them by index.
     pub constants: &'a mut Vec<Value>,

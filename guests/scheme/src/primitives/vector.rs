@@ -11,7 +11,7 @@ type Result = std::result::Result<Value, Error>;
 pub(super) const TABLE: &[Primitive] = &[
     Primitive("vector?", 1, 1, |_, operands| Ok(Value::boolean(Vector::of(operands[0]).is_some()))),
     Primitive("make-vector", 1, 2, make),
-    Primitive("vector", 0, MANY, |machine, operands| from_slice(machine, operands)),
+    Primitive("vector", 0, MANY, from_slice),
     Primitive("vector-length", 1, 1, |machine, operands| {
         Ok(Value::size(vector(machine, "vector-length", operands[0])?.length()))
     }),
