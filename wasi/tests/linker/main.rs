@@ -1,5 +1,6 @@
 //! Tests of the functions as guests see them, through a linker: text modules run by the engine.
 
+mod interrupt;
 mod programs;
 mod wild;
 
