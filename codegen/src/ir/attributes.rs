@@ -1,6 +1,7 @@
 //! [`Attributes`]: what functions, parameters and calls are marked with.
 //!
-//! Functions are never marked `mustprogress`, nor `willreturn`: a loop without end is a right of the guest.
+//! Functions are never marked `mustprogress`, nor `willreturn`: a loop without end is a right of the guest. They are marked `no-builtins`, since
+//! there is no C library to call: LLVM may not make a `memset` or `strlen` of a loop.
 
 use inkwell::attributes::{Attribute, AttributeLoc};
 use inkwell::context::ContextRef;
@@ -31,6 +32,10 @@ impl Attributes {
             flag(context, "nounwind", 0),
             flag(context, "uwtable", UWTABLE_ASYNC),
             context.create_string_attribute("probe-stack", "inline-asm"),
+            context.create_string_attribute("no-builtins", ""),
+            // Else LLVM turns loops into calls of C's `memset`, `strlen` and the like, which generated code has no way to reach, and in which
+            // a fault would be hard to trace back.
+            context.create_string_attribute("no-builtins", ""),
         ];
         for (key, value) in [("target-cpu", &options.cpu), ("target-features", &options.features)] {
             if !value.is_empty() {

@@ -82,7 +82,7 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn section(&mut self, payload: Payload<'a>, bytes: &[u8]) -> Result<(), Error> {
-        let read = match payload {
+        match payload {
             Payload::TypeSection(section) => self.types(section),
             Payload::ImportSection(section) => self.imports(section),
             Payload::FunctionSection(section) => each(section, |ty| {
@@ -111,8 +111,7 @@ impl<'a> Walk<'a> {
                 Ok(())
             }
             _ => Ok(()),
-        };
-        read
+        }
     }
 
     fn types(&mut self, section: TypeSectionReader<'_>) -> Result<(), Error> {
