@@ -25,6 +25,7 @@ pub mod value;
 
 mod analyse;
 mod emit;
+mod enter;
 mod primitives;
 mod run;
 
