@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use wasmparser::WasmFeatures;
+
 /// What sort of failure an [`Error`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -87,7 +89,10 @@ impl Error {
     }
 
     fn from_parser(kind: ErrorKind, error: &wasmparser::Error) -> Self {
-        let kind = if error.missing_wasm_feature().is_some() { ErrorKind::Unsupported } else { kind };
+        // A flag of shared-everything-threads, which is far from being a standard, is a wrong byte rather than a feature.
+        let missing = error.missing_wasm_feature();
+        let unsupported = missing.is_some_and(|missing| !missing.contains(WasmFeatures::SHARED_EVERYTHING_THREADS));
+        let kind = if unsupported { ErrorKind::Unsupported } else { kind };
         Self { kind, offset: usize::try_from(error.offset()).ok(), message: error.message().to_owned() }
     }
 }

@@ -23,5 +23,5 @@ pub mod translate;
 pub use compiler::{CompiledModule, Compiler, Observer, Print};
 pub use error::{Error, ErrorKind};
 pub use object::Object;
-pub use parse::{parse, validate};
+pub use parse::{parse, validate, validate_single_memory};
 pub use target::{Cpu, TargetOptions};

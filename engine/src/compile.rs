@@ -94,13 +94,23 @@ impl Module {
     ///
     /// # Errors
     /// A [`CompileError`] that says why they are not.
-    pub fn validate(_engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<()> {
-        let binary = to_binary(bytes.as_ref())?;
-        wasmo_codegen::validate(&binary).map_err(|error| CompileError::from(error).into())
+    pub fn validate(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<()> {
+        Self::validate_binary(engine, &to_binary(bytes.as_ref())?)
+    }
+
+    fn validate_binary(engine: &Engine, binary: &[u8]) -> Result<()> {
+        wasmo_codegen::validate(binary).map_err(CompileError::from)?;
+        if !engine.config().multi_memory {
+            wasmo_codegen::validate_single_memory(binary).map_err(CompileError::from)?;
+        }
+        Ok(())
     }
 
     fn compile(engine: &Engine, binary: &[u8], observer: &dyn CompileObserver) -> Result<Self> {
         let _span = tracing::debug_span!("compile", bytes = binary.len()).entered();
+        if !engine.config().multi_memory {
+            Self::validate_binary(engine, binary)?;
+        }
         let info = wasmo_codegen::parse(binary).map_err(CompileError::from)?;
         let compiler = engine.compiler();
         let compiled = compiler.compile(&info, binary, &Adapter(observer)).map_err(CompileError::from)?;

@@ -31,6 +31,7 @@ pub struct Config {
     pub(crate) threads: usize,
     pub(crate) max_wasm_stack: usize,
     pub(crate) wasm_backtrace: bool,
+    pub(crate) multi_memory: bool,
 }
 
 impl Default for Config {
@@ -48,6 +49,7 @@ impl Config {
             threads: 0,
             max_wasm_stack: 8 << 20,
             wasm_backtrace: true,
+            multi_memory: true,
         }
     }
 
@@ -109,6 +111,12 @@ impl Config {
     /// Whether errors of calls carry a [`crate::WasmBacktrace`]; on by default.
     pub fn wasm_backtrace(&mut self, enable: bool) -> &mut Self {
         self.wasm_backtrace = enable;
+        self
+    }
+
+    /// Whether modules may have several memories; on by default. Without, they are valid or not by the rules of WebAssembly 2.0.
+    pub fn wasm_multi_memory(&mut self, enable: bool) -> &mut Self {
+        self.multi_memory = enable;
         self
     }
 }

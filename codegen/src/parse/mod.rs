@@ -11,14 +11,14 @@ mod types;
 
 use wasmo_abi::module::ModuleInfo;
 use wasmparser::{
-    BinaryReader, FuncToValidate, FuncValidatorAllocations, FunctionBody, ValidatorResources, WasmFeatures,
+    BinaryReader, FuncToValidate, FuncValidatorAllocations, FunctionBody, Validator, ValidatorResources, WasmFeatures,
 };
 
 pub(crate) use const_expr::null_type;
 pub use module::parse_full;
 pub use types::value_type;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// A module of which all but the bodies of functions is validated.
 #[derive(Debug)]
@@ -83,4 +83,20 @@ pub fn validate(bytes: &[u8]) -> Result<(), Error> {
         allocations = validator.into_allocations();
     }
     Ok(())
+}
+
+/// Checks a whole module that [`validate`] has accepted against the rules from before the proposal of multiple memories: there is at most
+/// one, and where an operator would name a memory, there is a zero byte.
+///
+/// # Errors
+/// When the module is malformed or invalid by these rules.
+pub fn validate_single_memory(bytes: &[u8]) -> Result<(), Error> {
+    let features = features().difference(WasmFeatures::MULTI_MEMORY);
+    let result = Validator::new_with_features(features).validate_all(bytes);
+    // Not as a missing feature: it is missing because it is not wanted.
+    result.map(drop).map_err(|error| Error {
+        kind: ErrorKind::Invalid,
+        offset: usize::try_from(error.offset()).ok(),
+        message: error.message().to_owned(),
+    })
 }
