@@ -10,7 +10,7 @@ use inkwell::values::{
     PointerValue,
 };
 use inkwell::{FloatPredicate, IntPredicate};
-use llvm_sys::core::LLVMBuildGEPWithNoWrapFlags;
+use llvm_sys::core::{LLVMBuildFreeze, LLVMBuildGEPWithNoWrapFlags};
 
 use super::context::Ir;
 use super::tbaa::Tag;
@@ -210,6 +210,15 @@ impl<'ctx> Ir<'ctx> {
         set_alignment(store, align)?;
         self.set_tag(store, tag)?;
         Ok(store)
+    }
+
+    /// `value` with nothing taken for granted of how it was computed: should a promise to LLVM not hold, it is some number nonetheless.
+    pub fn freeze(&self, value: IntValue<'ctx>) -> Result<IntValue<'ctx>, Error> {
+        self.block()?;
+        // SAFETY: the builder stands in a block and the operand is a live value of the same context.
+        let frozen =
+            unsafe { IntValue::new(LLVMBuildFreeze(self.builder().as_mut_ptr(), value.as_value_ref(), c"".as_ptr())) };
+        Ok(frozen)
     }
 
     /// `bytes` bytes of the frame of `function`, aligned to 16.

@@ -4,8 +4,9 @@
 //! what lies outside of the memory faults.
 //!
 //! Addresses that cannot wrap (ARCHITECTURE.md, section 5): once `x` was accessed on every path to here, in a memory that stays low, `x + c` with a
-//! small `c` is computed without a wrap-around, and LLVM is told so. [`Accessed`] remembers such `x`, as long as they dominate. Should the
-//! access to `x` trap after all, and the guest not have noticed yet, then `x + c` without wrap-around still lies in the reservation.
+//! small `c` is computed without a wrap-around, and LLVM is told so. [`Accessed`] remembers such `x`, as long as they dominate. Where LLVM has
+//! moved the access to `x` behind that to `x + c`, and it is to trap, then `x + c` without wrap-around is outside of the memory but still in the
+//! reservation, and the other access traps instead.
 
 use std::collections::HashSet;
 use std::mem::offset_of;
@@ -25,6 +26,10 @@ use crate::error::Error;
 use crate::ir::Value;
 use crate::ir::builder::{int, pointer};
 use crate::ir::tbaa::{Region, Tag};
+
+/// Static offsets from here on could, with a sum that was wrongly taken not to wrap, lead out of the reservation. Such accesses are rare, and
+/// their indices are made safe from what LLVM knows of sums.
+const FAR_OFFSET: u64 = 1 << 31;
 
 /// How many additions of constants are looked through for an index that was accessed.
 const MAX_ADDITIONS: usize = 4;
@@ -93,7 +98,11 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
             let beyond = self.ir.icmp(IntPredicate::UGT, end, self.memory_size(memory)?)?;
             self.trap_if(beyond, TrapCode::MemoryOutOfBounds)?;
         }
-        let (known, addend) = self.accessed_base(index).unwrap_or((index, 0));
+        let (known, addend) = if argument.offset < FAR_OFFSET {
+            self.accessed_base(index).unwrap_or((index, 0))
+        } else {
+            (self.ir.freeze(index)?, 0)
+        };
         let mut address = self.memory_place(memory, self.ir.zext64(known)?)?;
         for offset in [addend, argument.offset] {
             if offset != 0 {

@@ -184,6 +184,11 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
         }
     }
 
+    /// To be called when the builder was elsewhere in between, where it took up the location of what is there.
+    pub(super) fn forget_location(&mut self) {
+        self.located = false;
+    }
+
     /// A new block of the function.
     pub fn new_block(&self) -> BasicBlock<'ctx> {
         self.ir.new_block(self.function)

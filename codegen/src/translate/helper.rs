@@ -27,8 +27,8 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
             return Err(Error::internal("a helper with too many arguments"));
         }
         self.flush_fuel()?;
-        self.locate();
         let values = self.helper_values()?;
+        self.locate();
         for (position, &argument) in arguments.iter().enumerate() {
             let place = self.ir.field(values, position * size_of::<RawValue>())?;
             let argument = match argument {
@@ -89,6 +89,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         }
         let bytes = u32::try_from(MAX_ARGUMENTS * size_of::<RawValue>()).unwrap_or(u32::MAX);
         let values = self.ir.frame_slot(self.function, bytes)?;
+        self.forget_location();
         self.helper_values = Some(values);
         Ok(values)
     }

@@ -259,6 +259,24 @@ fn accessed_indices_do_not_wrap() {
     assert!(function("1", before).contains("i64 8"), "a sum made before the access is taken apart at its use");
 }
 
+/// A far offset could make of a sum that wraps after all an address outside of the reservation.
+#[test]
+fn far_offsets_do_not_trust_sums() {
+    let text = ir("(module (memory 1) (func (param i32) (result i32) (drop (i32.load (local.get 0)))
+        (i32.load offset=0x80000000 (i32.add (local.get 0) (i32.const 8)))))");
+    assert_eq!(count(&text, "freeze i32"), 1, "{text}");
+}
+
+/// An instruction that calls belongs to its operator, whatever had to be built elsewhere for it.
+#[test]
+fn calls_of_helpers_have_their_location() {
+    let text = ir("(module (memory 1) (func (param i32) (result i32) (memory.grow (i32.const 1))))");
+    let location = |line: &str| line.rsplit("!dbg ").next().map(str::to_owned);
+    let call = text.lines().find(|line| line.contains("call void %")).and_then(location).expect("there is a call");
+    let scope = text.lines().find(|line| line.contains("alloca")).expect("there is a slot");
+    assert_ne!(location(scope).as_ref(), Some(&call), "the call is not at the function's beginning: {text}");
+}
+
 /// Errors say what and where.
 #[test]
 fn bad_modules_are_refused() {
@@ -275,7 +293,9 @@ fn bad_modules_are_refused() {
         let whole = matches!(end, 8 | 15);
         assert_eq!(parse_full(valid.get(..end).unwrap_or_default()).is_ok(), whole, "cut at {end}");
     }
-    for text in ["(module (memory i64 1))", "(module (tag))", "(module (type (struct)))", "(module (memory 1 1 shared))"] {
+    for text in
+        ["(module (memory i64 1))", "(module (tag))", "(module (type (struct)))", "(module (memory 1 1 shared))"]
+    {
         let bytes = wat::parse_str(text).expect("the text is well formed");
         assert!(parse_full(&bytes).is_err(), "{text} uses a feature that is not there");
     }
