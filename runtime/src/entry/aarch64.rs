@@ -1,7 +1,7 @@
 //! The stubs for AArch64, AAPCS64.
 //!
-//! Entry frame, from `host_sp` upwards, 192 bytes: x29, x30, x19 to x28, d8 to d15, old `host_sp`, old `guest_sp`, execution context, padding. `x29` points to
-//! its lowest word wherever the call frame information says that the frame is this one.
+//! Entry frame, from `host_sp` upwards, 192 bytes: x29, x30, x19 to x28, d8 to d15, old `host_sp`, old `guest_sp`, execution context, padding. In `wasmo_enter`, `x29` points
+//! to its lowest word; in `wasmo_exit`, `sp` does while the host runs, and `x29` points to the exit frame.
 
 use super::offset::{GUEST_SP, HOST_SP, INTERRUPT, UNWOUND_FROM};
 use super::{HOST_FAILED, INTERRUPTED, RETURNED};
@@ -16,11 +16,22 @@ pub(crate) struct ExitFrame {
     pub(crate) fp: usize,
     /// Where the caller goes on.
     pub(crate) return_address: usize,
-    /// What `guest_sp` was: the end of the activation that called.
-    pub(crate) activation_end: usize,
-    /// Keeps the stack aligned.
+}
+
+/// An entry frame, which `host_sp` points to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EntryFrame {
+    saved: [usize; 20],
+    /// What `host_sp` was: the entry frame of the activation before.
+    pub(crate) host_sp: usize,
+    /// What `guest_sp` was: the end of the activation.
+    pub(crate) guest_sp: usize,
+    exec: usize,
     padding: usize,
 }
+
+const _: () = assert!(size_of::<EntryFrame>() == 192);
 
 /// The trap that the instruction at `pc` means: `llvm.ubsantrap(code)` is `brk #(0x5500 | code)`.
 ///
@@ -133,19 +144,16 @@ global_asm!(
     ".type wasmo_exit, @function",
     "wasmo_exit:",
     ".cfi_startproc",
-    "ldr x9, [x0, #{guest_sp}]",
-    "stp x29, x30, [sp, #-32]!",
-    ".cfi_def_cfa_offset 32",
-    ".cfi_offset x29, -32",
-    ".cfi_offset x30, -24",
-    "str x9, [sp, #16]",
-    "mov x9, sp",
-    "str x9, [x0, #{guest_sp}]",
+    "stp x29, x30, [sp, #-16]!",
+    ".cfi_def_cfa_offset 16",
+    ".cfi_offset x29, -16",
+    ".cfi_offset x30, -8",
+    "mov x29, sp",
+    "str x29, [x0, #{guest_sp}]",
     "ldr x9, [x0, #{host_sp}]",
     "mov sp, x9",
-    "mov x29, x9",
     ".cfi_remember_state",
-    ".cfi_def_cfa x29, 192",
+    ".cfi_def_cfa sp, 192",
     ".cfi_offset x29, -192",
     ".cfi_offset x30, -184",
     ".cfi_offset x19, -176",
@@ -164,14 +172,11 @@ global_asm!(
     "blr x9",
     "ldr x9, [sp, #176]",
     "cbnz w0, 3f",
-    "ldr x10, [x9, #{guest_sp}]",
-    "mov sp, x10",
+    "mov sp, x29",
     ".cfi_restore_state",
     "ldr w10, [x9, #{interrupt}]",
     "cbnz w10, 4f",
-    "ldr x10, [sp, #16]",
-    "str x10, [x9, #{guest_sp}]",
-    "ldp x29, x30, [sp], #32",
+    "ldp x29, x30, [sp], #16",
     ".cfi_def_cfa_offset 0",
     ".cfi_restore x29",
     ".cfi_restore x30",

@@ -1,13 +1,13 @@
 //! The stubs between the host's stack and the guest's, in assembly.
 //!
-//! * [`enter`] moves to the guest's stack and calls an [`EnterThunk`]. Its frame on the host's stack (the *entry frame*) holds the callee-saved registers and
-//!   the values that `host_sp` and `guest_sp` of the execution context had before; `host_sp` points to the lowest word of it while the guest runs.
-//! * [`EXIT`] is what generated code calls to reach the host. Its frame on the guest's stack (the [`ExitFrame`]) holds the frame pointer and
-//!   return address with which unwinding starts, and the value that `guest_sp` had before; `guest_sp` points to it while the host runs.
+//! * [`enter`] moves to the guest's stack and calls an [`EnterThunk`]. Its frame on the host's stack (the [`EntryFrame`]) holds the callee-saved registers and
+//!   the values that `host_sp` and `guest_sp` of the execution context had before; `host_sp` points to it while the guest runs.
+//! * [`EXIT`] is what generated code calls to reach the host. Its frame on the guest's stack (the [`ExitFrame`]) holds the frame pointer and return address with which
+//!   unwinding starts; `guest_sp` points to it while the host runs, and means nothing while the guest does.
 //! * [`unwind`] is the address of what leaves the guest for the entry frame that `host_sp` points to, and makes `enter` answer the reason.
 //!
-//! So the frames form a chain: an activation of the guest reaches from its innermost frame to the address that `guest_sp` had when it was
-//! entered, and there lies the exit frame of the activation before, or the end of the stack.
+//! So the frames form a chain. An activation of the guest reaches from its innermost frame up to the address that `guest_sp` had when it was entered, which its entry frame tells; there lies the
+//! exit frame of the activation before, whose entry frame is the one that `host_sp` pointed to then; or the end of the stack.
 //!
 //! `interrupt` is looked at after each move to the guest's stack. An interruption that comes before the move sets the flag in time; one that comes after it finds
 //! the stack pointer on the guest's stack and is handled there ([`crate::trap::catch`]). So none is lost.
@@ -28,7 +28,7 @@ use aarch64 as arch;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as arch;
 
-pub(crate) use arch::{ExitFrame, trap_code_at};
+pub(crate) use arch::{EntryFrame, ExitFrame, trap_code_at};
 
 /// What [`enter`] answers when the guest returned.
 pub(crate) const RETURNED: u32 = 0;

@@ -1,7 +1,7 @@
 //! The stubs for x86-64, System V calling convention.
 //!
-//! Entry frame, from `host_sp` upwards: execution context, old `guest_sp`, old `host_sp`, r15, r14, r13, r12, rbx, rbp, return address. `rbp` points to its
-//! lowest word wherever the call frame information says that the frame is this one.
+//! Entry frame, from `host_sp` upwards: execution context, old `guest_sp`, old `host_sp`, r15, r14, r13, r12, rbx, rbp, return address. In `wasmo_enter`, `rbp`
+//! points to its lowest word; in `wasmo_exit`, `rsp` does while the host runs, and `rbp` points to the exit frame.
 
 use super::offset::{GUEST_SP, HOST_SP, INTERRUPT, UNWOUND_FROM};
 use super::{HOST_FAILED, INTERRUPTED, RETURNED};
@@ -12,12 +12,21 @@ use wasmo_abi::trap::TrapCode;
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ExitFrame {
-    /// What `guest_sp` was: the end of the activation that called.
-    pub(crate) activation_end: usize,
     /// The caller's frame pointer.
     pub(crate) fp: usize,
     /// Where the caller goes on.
     pub(crate) return_address: usize,
+}
+
+/// The part of an entry frame that `host_sp` points to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EntryFrame {
+    exec: usize,
+    /// What `guest_sp` was: the end of the activation.
+    pub(crate) guest_sp: usize,
+    /// What `host_sp` was: the entry frame of the activation before.
+    pub(crate) host_sp: usize,
 }
 
 /// The trap that the instruction at `pc` means: `llvm.ubsantrap(code)` is `ud1l code(%eax), %eax`.
@@ -70,14 +79,28 @@ global_asm!(
     "mov rsp, rax",
     "cmp dword ptr [rdi + {interrupt}], 0",
     "jne 2f",
+    "mov rbx, rdi",
     "mov rax, rsi",
     "mov rdi, rdx",
     "mov rsi, rcx",
     "mov rdx, r8",
     "call rax",
-    // The thunk keeps rbp, so the frame is found without the context.
-    "mov rsp, rbp",
+    // A thunk that returns has kept rbp, rbx, and r12 to r15.
+    "mov rdx, qword ptr [rbp + 8]",
+    "mov qword ptr [rbx + {guest_sp}], rdx",
+    "mov rdx, qword ptr [rbp + 16]",
+    "mov qword ptr [rbx + {host_sp}], rdx",
     "mov eax, {returned}",
+    "mov rbx, qword ptr [rbp + 56]",
+    "lea rsp, [rbp + 64]",
+    ".cfi_remember_state",
+    ".cfi_restore rbx",
+    ".cfi_def_cfa rsp, 16",
+    "pop rbp",
+    ".cfi_restore rbp",
+    ".cfi_def_cfa_offset 8",
+    "ret",
+    ".cfi_restore_state",
     // ---- leaving the entry frame: rsp = host_sp, eax = the answer
     ".Lwasmo_leave:",
     "pop rdi",
@@ -112,13 +135,11 @@ global_asm!(
     "push rbp",
     ".cfi_def_cfa_offset 16",
     ".cfi_offset rbp, -16",
-    "push qword ptr [rdi + {guest_sp}]",
-    ".cfi_def_cfa_offset 24",
     "mov qword ptr [rdi + {guest_sp}], rsp",
-    "mov rsp, qword ptr [rdi + {host_sp}]",
     "mov rbp, rsp",
+    "mov rsp, qword ptr [rdi + {host_sp}]",
     ".cfi_remember_state",
-    ".cfi_def_cfa rbp, 80",
+    ".cfi_def_cfa rsp, 80",
     ".cfi_offset rbx, -24",
     ".cfi_offset r12, -32",
     ".cfi_offset r13, -40",
@@ -131,12 +152,10 @@ global_asm!(
     "mov rdi, qword ptr [rsp]",
     "test eax, eax",
     "jne 3f",
-    "mov rsp, qword ptr [rdi + {guest_sp}]",
+    "mov rsp, rbp",
     ".cfi_restore_state",
     "cmp dword ptr [rdi + {interrupt}], 0",
     "jne 4f",
-    "pop qword ptr [rdi + {guest_sp}]",
-    ".cfi_def_cfa_offset 16",
     "pop rbp",
     ".cfi_def_cfa_offset 8",
     "ret",

@@ -5,12 +5,12 @@ use crate::entry;
 use crate::error::{CallError, Error, Failure};
 use crate::exec::Exec;
 use crate::thread::{Room, THREAD, prepare};
-use crate::trap::backtrace::Backtrace;
+use crate::trap::backtrace::{Backtrace, Start};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use wasmo_abi::trap::TrapCode;
-use wasmo_abi::vm::{EnterThunk, RawValue};
+use wasmo_abi::vm::{EnterThunk, RawValue, VmContextKind, VmHostFunc};
 
 impl Store {
     /// Calls `func`: arguments are taken from `values` and results are written there. Calls nest: a host function may call again.
@@ -34,53 +34,53 @@ impl Store {
         // The address of a local is near enough to the stack pointer.
         let here = 0u8;
         let sp = &raw const here as usize;
-        THREAD.with(|thread| {
-            // SAFETY: the store lives, as the caller promises; likewise below.
-            let exec = unsafe { (*this).exec.as_ptr() };
-            if sp <= thread.stack_floor.get() {
-                match prepare(sp) {
-                    Ok(Room::Enough) => {}
-                    // SAFETY: as above.
-                    Ok(Room::Exhausted) => return Err(unsafe { refused(this, TrapCode::StackOverflow.into()) }),
-                    // SAFETY: as above.
-                    Err(error) => return Err(unsafe { refused(this, Failure::Error(error)) }),
-                }
-            }
-            if let Some(host) = func.host() {
-                // SAFETY: records of host functions live as long as the store, and the values are as the type wants.
-                let answer = unsafe { (host.as_ref().callback)(host.as_ptr(), values) };
+        // SAFETY: the record has no destructor, so it lives as long as the thread, and the thread is in this function.
+        let thread = unsafe { &*THREAD.with(ptr::from_ref) };
+        if sp <= thread.stack_floor.get() {
+            match prepare(sp) {
+                Ok(Room::Enough) => {}
+                // SAFETY: the store lives, as the caller promises; likewise below.
+                Ok(Room::Exhausted) => return Err(unsafe { refused(this, TrapCode::StackOverflow.into()) }),
                 // SAFETY: as above.
-                return if answer == 0 { Ok(()) } else { Err(unsafe { host_failed(this, (*this).guest_sp()) }) };
+                Err(error) => return Err(unsafe { refused(this, Failure::Error(error)) }),
             }
-            let Some(enter) = enter else {
-                let error = Error::Internal("a function of a guest was called without a thunk".into());
-                // SAFETY: as above.
-                return Err(unsafe { refused(this, Failure::Error(error)) });
-            };
-            let record = func.record();
-            // SAFETY: as above; the shared record lives as long as the store.
-            let running = unsafe { &(*Arc::as_ptr(&(*this).shared)).running };
-            // SAFETY: as the caller promises; the context was just made this thread's current one.
-            let answer = unsafe {
-                let depth = (*exec).depth.get();
-                if depth == 0 {
-                    // The flag is cleared before the slot is published: see `crate::interrupt`.
-                    (*exec).vm.interrupt.store(0, Ordering::Relaxed);
-                    running.store(thread.slot.get().cast_mut(), Ordering::Release);
-                }
-                (*exec).depth.set(depth + 1);
-                let previous = thread.current.replace(exec);
-                let answer = entry::enter(exec, enter, record.code, record.context.cast(), values);
-                thread.current.set(previous);
-                (*exec).depth.set(depth);
-                if depth == 0 {
-                    running.store(ptr::null_mut(), Ordering::Release);
-                }
-                answer
-            };
-            // SAFETY: as above; nothing has run on the guest's stack since.
-            if answer == entry::RETURNED { Ok(()) } else { Err(unsafe { unwound(this, exec, answer) }) }
-        })
+        }
+        let record = func.record();
+        // SAFETY: both kinds of context begin with their kind and live as long as the store.
+        if unsafe { record.context.cast::<VmContextKind>().read() } == VmContextKind::HostFunc {
+            let host = record.context.cast::<VmHostFunc>();
+            // SAFETY: the record is a host function's, and the values are as the type wants.
+            let answer = unsafe { ((*host).callback)(host, values) };
+            // SAFETY: as above.
+            return if answer == 0 { Ok(()) } else { Err(unsafe { host_failed(this, Start::Waiting) }) };
+        }
+        let Some(enter) = enter else {
+            let error = Error::Internal("a function of a guest was called without a thunk".into());
+            // SAFETY: as above.
+            return Err(unsafe { refused(this, Failure::Error(error)) });
+        };
+        // SAFETY: as above; the shared record lives as long as the store.
+        let (exec, running) = unsafe { ((*this).exec.as_ptr(), &(*Arc::as_ptr(&(*this).shared)).running) };
+        // SAFETY: as the caller promises; the context is made this thread's current one.
+        let answer = unsafe {
+            let depth = (*exec).depth.get();
+            if depth == 0 {
+                // The flag is cleared before the slot is published: see `crate::interrupt`.
+                (*exec).vm.interrupt.store(0, Ordering::Relaxed);
+                running.store(thread.slot.get().cast_mut(), Ordering::Release);
+            }
+            (*exec).depth.set(depth + 1);
+            let previous = thread.current.replace(exec);
+            let answer = entry::enter(exec, enter, record.code, record.context.cast(), values);
+            thread.current.set(previous);
+            (*exec).depth.set(depth);
+            if depth == 0 {
+                running.store(ptr::null_mut(), Ordering::Release);
+            }
+            answer
+        };
+        // SAFETY: as above; nothing has run on the guest's stack since.
+        if answer == entry::RETURNED { Ok(()) } else { Err(unsafe { unwound(this, exec, answer) }) }
     }
 
     /// Leaves the reason for which a host function is about to answer 1; the last one counts.
@@ -104,12 +104,12 @@ unsafe fn refused(this: *mut Store, failure: Failure) -> CallError {
     CallError { failure, backtrace: unsafe { (*this).backtrace() } }
 }
 
-/// The error of a call whose host function failed, where the guest waited with `guest_sp`.
+/// The error of a call whose host function failed.
 ///
 /// # Safety
-/// `this` is a store that lives, and nothing has run on its guest's stack since.
+/// `this` is a store that lives, and nothing has run on its guest's stack since. `start` is where its guest was.
 #[cold]
-unsafe fn host_failed(this: *mut Store, guest_sp: usize) -> CallError {
+unsafe fn host_failed(this: *mut Store, start: Start) -> CallError {
     // SAFETY: as the caller promises.
     let store = unsafe { &mut *this };
     let (failure, backtrace) = store
@@ -117,7 +117,7 @@ unsafe fn host_failed(this: *mut Store, guest_sp: usize) -> CallError {
         .take()
         .unwrap_or_else(|| (Failure::Error(Error::Internal("a host function failed and left no reason".into())), None));
     // SAFETY: as the caller promises.
-    let backtrace = backtrace.unwrap_or_else(|| unsafe { Backtrace::take(store.exec_ref(), None, guest_sp) });
+    let backtrace = backtrace.unwrap_or_else(|| unsafe { Backtrace::take(store.exec_ref(), start) });
     CallError { failure, backtrace }
 }
 
@@ -129,7 +129,7 @@ unsafe fn host_failed(this: *mut Store, guest_sp: usize) -> CallError {
 unsafe fn unwound(this: *mut Store, exec: *mut Exec, answer: u32) -> CallError {
     // SAFETY: as the caller promises.
     let context = unsafe { &*exec };
-    let guest_sp = context.unwound_from.get();
+    let exit = Start::Exit(context.unwound_from.get());
     match answer {
         entry::TRAPPED => {
             let code = context.trap_code.load(Ordering::Relaxed);
@@ -138,15 +138,15 @@ unsafe fn unwound(this: *mut Store, exec: *mut Exec, answer: u32) -> CallError {
                 Failure::Trap,
             );
             // SAFETY: as the caller promises.
-            let backtrace = unsafe { Backtrace::take(context, Some(context.trap_registers.get()), guest_sp) };
+            let backtrace = unsafe { Backtrace::take(context, Start::Trap(context.trap_registers.get())) };
             CallError { failure, backtrace }
         }
         entry::INTERRUPTED => {
             // SAFETY: as the caller promises.
-            let backtrace = unsafe { Backtrace::take(context, None, guest_sp) };
+            let backtrace = unsafe { Backtrace::take(context, exit) };
             CallError { failure: TrapCode::Interrupt.into(), backtrace }
         }
         // SAFETY: as the caller promises.
-        _ => unsafe { host_failed(this, guest_sp) },
+        _ => unsafe { host_failed(this, exit) },
     }
 }

@@ -21,7 +21,7 @@ use crate::memory::Memory;
 use crate::stack::GuestStack;
 use crate::table::Table;
 use crate::trap::Registers;
-use crate::trap::backtrace::Backtrace;
+use crate::trap::backtrace::{Backtrace, Start};
 use std::cell::Cell;
 use std::fmt;
 use std::ptr::{self, NonNull};
@@ -328,16 +328,10 @@ impl Store {
         unsafe { (&raw mut (*self.exec.as_ptr()).vm.epoch_deadline).write(deadline) };
     }
 
-    /// What [`crate::entry::EXIT`] left last, or the end of the stack.
-    fn guest_sp(&self) -> usize {
-        // SAFETY: the context lives; the stubs write the field, but not while the host runs.
-        unsafe { (&raw const (*self.exec.as_ptr()).vm.guest_sp).read() }
-    }
-
     /// The guest's functions that wait for the host function under way; none when no guest runs.
     pub fn backtrace(&self) -> Backtrace {
         // SAFETY: the host is running, so nobody writes to the guest's stack.
-        unsafe { Backtrace::take(self.exec_ref(), None, self.guest_sp()) }
+        unsafe { Backtrace::take(self.exec_ref(), Start::Waiting) }
     }
 }
 

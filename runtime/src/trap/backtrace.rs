@@ -6,7 +6,7 @@
 
 use super::Registers;
 use crate::code::{self, Location};
-use crate::entry::ExitFrame;
+use crate::entry::{EntryFrame, ExitFrame};
 use crate::exec::Exec;
 use crate::module::Module;
 use std::mem::{align_of, size_of};
@@ -31,6 +31,17 @@ pub struct Backtrace {
     pub frames: Vec<Frame>,
     /// How many frames further out there were; of a very deep stack only the first 10,000 or so are counted.
     pub omitted: u64,
+}
+
+/// Where a backtrace begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start {
+    /// The guest waits for the host.
+    Waiting,
+    /// The last activation was unwound because of a trap with these registers.
+    Trap(Registers),
+    /// The last activation was unwound at the exit frame at this address, or, when it had not begun, with the exit frame of the one before.
+    Exit(usize),
 }
 
 /// The most frames that a backtrace holds.
@@ -63,33 +74,44 @@ impl Backtrace {
         }
     }
 
-    /// Takes the backtrace of a guest that was unwound, or waits for the host, with `guest_sp` as its last activation's end (`exits` to the host there) or,
-    /// when `trapped` is given, with a last activation in the middle of its work.
+    /// Takes the backtrace of a guest whose last activation was unwound and began at `start`.
     ///
     /// # Safety
-    /// Nothing has run on the guest's stack since.
-    pub(crate) unsafe fn take(exec: &Exec, trapped: Option<Registers>, guest_sp: usize) -> Self {
+    /// Nothing has run on the guest's stack since, and the host has not returned below the call that was unwound.
+    pub(crate) unsafe fn take(exec: &Exec, start: Start) -> Self {
         let mut trace = Self::default();
         let mut steps = MAX_STEPS;
         let read = |address: usize| {
             // SAFETY: as the caller promises.
             unsafe { read_stack::<usize>(exec, address) }
         };
-        let mut end = guest_sp;
-        if let Some(registers) = trapped {
-            trace.walk(registers, end, true, &mut steps, &read);
-        }
-        while end < exec.vm.guest_stack_high && steps > 0 {
+        let exit = |address: usize| {
             // SAFETY: as the caller promises.
-            let Some(frame) = (unsafe { read_stack::<ExitFrame>(exec, end) }) else { break };
-            // The chain leads upwards; anything else is damage.
-            if frame.activation_end <= end {
-                break;
+            unsafe { read_stack::<ExitFrame>(exec, address) }.map(|frame| Registers {
+                pc: frame.return_address,
+                sp: address + size_of::<ExitFrame>(),
+                fp: frame.fp,
+                lr: 0,
+            })
+        };
+        // The context is as it was before that activation.
+        let (mut guest_sp, mut host_sp) = (exec.vm.guest_sp, exec.vm.host_sp);
+        match start {
+            Start::Waiting => {}
+            Start::Trap(registers) => trace.walk(registers, guest_sp, true, &mut steps, &read),
+            Start::Exit(address) => {
+                // Where the guest was stopped before it had begun, the exit is the one of the activation before.
+                if let Some(registers) = exit(address).filter(|_| address < guest_sp) {
+                    trace.walk(registers, guest_sp, false, &mut steps, &read);
+                }
             }
-            let registers =
-                Registers { pc: frame.return_address, sp: end + size_of::<ExitFrame>(), fp: frame.fp, lr: 0 };
-            end = frame.activation_end;
-            trace.walk(registers, end, false, &mut steps, &read);
+        }
+        while guest_sp < exec.vm.guest_stack_high && steps > 0 {
+            let Some(registers) = exit(guest_sp) else { break };
+            // SAFETY: the host runs on top of this entry frame, which nobody writes to.
+            let entry = unsafe { (host_sp as *const EntryFrame).read() };
+            trace.walk(registers, entry.guest_sp, false, &mut steps, &read);
+            (guest_sp, host_sp) = (entry.guest_sp, entry.host_sp);
         }
         trace
     }
