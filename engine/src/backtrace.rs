@@ -108,7 +108,8 @@ impl FrameInfo {
         self.frame.module.info.name.as_deref()
     }
 
-    /// Where in the module's bytes the operator stands that was executing, if it is known.
+    /// Where in the module's bytes the operator stands that was executing. It is not known of a function whose call was replaced by the
+    /// function called (which has a frame nevertheless).
     pub fn module_offset(&self) -> Option<usize> {
         self.frame.wasm_offset.and_then(|offset| usize::try_from(offset).ok())
     }

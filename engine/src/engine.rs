@@ -40,6 +40,10 @@ struct OwnedThunks {
     _owner: Arc<dyn Any + Send + Sync>,
 }
 
+// What changes in an engine (types, thunks, the epoch) changes in one step, after everything that may panic.
+impl std::panic::UnwindSafe for Engine {}
+impl std::panic::RefUnwindSafe for Engine {}
+
 impl Engine {
     /// An engine of this configuration.
     ///

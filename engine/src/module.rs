@@ -31,6 +31,10 @@ struct ModuleInner {
     exports_by_name: Vec<usize>,
 }
 
+// Nothing of a module changes once it is made, so a panic cannot leave it half changed.
+impl std::panic::UnwindSafe for Module {}
+impl std::panic::RefUnwindSafe for Module {}
+
 impl Module {
     #[cfg_attr(not(feature = "compiler"), expect(dead_code, reason = "modules are only made by the compiler so far"))]
     pub(crate) fn from_runtime(engine: Engine, runtime: Arc<wasmo_runtime::Module>) -> Self {

@@ -4,7 +4,9 @@ mod common;
 
 use common::{instance, instance_with, names, run, trap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use wasmo::{Caller, Config, Engine, Extern, Func, Instance, Module, Result, Store, Trap, WasmBacktrace, bail};
+use wasmo::{
+    Caller, Config, Engine, Extern, Func, Instance, Module, OptLevel, Result, Store, Trap, WasmBacktrace, bail,
+};
 
 #[test]
 fn every_trap_is_told_apart() -> Result<()> {
@@ -48,31 +50,44 @@ fn every_trap_is_told_apart() -> Result<()> {
     div.call(&mut store, 1)
 }
 
+const THREE_DEEP: &str = r#"(module $module
+    (func $_ZN4core3foo3bar17h0123456789abcdefE unreachable)
+    (func $middle call $_ZN4core3foo3bar17h0123456789abcdefE)
+    (func (export "run") call $middle))"#;
+
 #[test]
 fn backtraces_have_names_and_offsets() -> Result<()> {
-    let (mut store, instance) = instance(
-        r#"(module $module
-            (func $_ZN4core3foo3bar17h0123456789abcdefE unreachable)
-            (func $middle call $_ZN4core3foo3bar17h0123456789abcdefE)
-            (func (export "run") call $middle))"#,
-    )?;
+    let engine = Engine::new(Config::new().opt_level(OptLevel::None))?;
+    let (mut store, instance) = instance_with(&engine, (), THREE_DEEP, |_| Vec::new())?;
     let error = run(&mut store, instance, "run").unwrap_err();
+    assert_eq!(names(&error), ["core::foo::bar", "middle", "run"]);
     let backtrace = error.downcast_ref::<WasmBacktrace>().expect("a backtrace");
     let module = instance.module(&store);
-    for frame in backtrace.frames() {
+    for (position, frame) in backtrace.frames().iter().enumerate() {
         assert_eq!(frame.module_name(), Some("module"));
+        assert_eq!(frame.func_index() as usize, position);
         let offset = frame.module_offset().expect("an offset");
-        let opcode = module.binary()[offset];
-        let expected = if frame.func_index() == 0 { 0x00 } else { 0x10 };
-        // The trap is at `unreachable` (0x00), the others at their `call` (0x10).
-        assert!(frame.func_index() > 2 || opcode == expected, "{frame:?}: {opcode:#x}");
+        assert_eq!(frame.func_start().expect("a start") + frame.func_offset().expect("an offset"), offset);
+        // The innermost is at its `unreachable`, the others at their `call`.
+        assert_eq!(module.binary()[offset], if position == 0 { 0x00 } else { 0x10 }, "{frame:?}");
     }
-    let names = names(&error);
-    // Calls may have been inlined, but the frame of the export is there, and names are demangled.
-    assert_eq!(names.last().map(String::as_str), Some("run"), "{names:?}");
     let text = backtrace.to_string();
     assert!(text.starts_with("error while executing at wasm backtrace:\n"), "{text}");
     assert!(format!("{error:?}").contains("wasm trap: unreachable"), "{error:?}");
+    Ok(())
+}
+
+#[test]
+fn inlined_functions_are_in_backtraces() -> Result<()> {
+    let (mut store, instance) = instance(THREE_DEEP)?;
+    let error = run(&mut store, instance, "run").unwrap_err();
+    // Of calls that were replaced by what they call, at least the innermost and the outermost function are known.
+    let names = names(&error);
+    assert_eq!(names.first().map(String::as_str), Some("core::foo::bar"), "{names:?}");
+    assert_eq!(names.last().map(String::as_str), Some("run"), "{names:?}");
+    let backtrace = error.downcast_ref::<WasmBacktrace>().expect("a backtrace");
+    let offset = backtrace.frames()[0].module_offset().expect("an offset");
+    assert_eq!(instance.module(&store).binary()[offset], 0x00);
     Ok(())
 }
 
@@ -223,8 +238,9 @@ fn endless_recursion_through_the_host_is_a_trap() -> Result<()> {
 
 #[test]
 fn a_long_backtrace_is_cut() -> Result<()> {
-    let (mut store, instance) =
-        instance(r#"(module (func $f (export "run") (param i32) (result i32) (i32.add (call $f (local.get 0)) (i32.const 1))))"#)?;
+    let (mut store, instance) = instance(
+        r#"(module (func $f (export "run") (param i32) (result i32) (i32.add (call $f (local.get 0)) (i32.const 1))))"#,
+    )?;
     let run = instance.get_typed_func::<i32, i32>(&mut store, "run")?;
     let error = run.call(&mut store, 1).unwrap_err();
     assert_eq!(trap(&error), Trap::StackOverflow);
