@@ -1,7 +1,9 @@
 //! Compiles and links a module, and prints what it cost: processor time by phase, peak memory, size of the code.
 //!
-//! `cargo run --release -p wasmo-codegen --example compile -- FILE [--threads N] [--none] [--epoch] [--print ir|optimized|assembly]`
+//! `cargo run --release -p wasmo-codegen --example compile -- FILE [--threads N] [--cpu NAME] [--none] [--epoch] [--llvm OPTION]
+//! [--print ir|optimized|assembly]`; an option of LLVM's is for example `-time-passes`
 
+use std::ffi::CString;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -47,6 +49,7 @@ struct Options {
 }
 
 fn options() -> Result<Options, String> {
+    let mut llvm = vec![c"compile".to_owned()];
     let mut arguments = std::env::args().skip(1);
     let mut options =
         Options { file: String::new(), tunables: Tunables::default(), target: TargetOptions::default(), print: None };
@@ -55,6 +58,7 @@ fn options() -> Result<Options, String> {
         match argument.as_str() {
             "--threads" => options.target.threads = value()?.parse().map_err(|error| format!("--threads: {error}"))?,
             "--cpu" => options.target.cpu = Cpu::Named(value()?),
+            "--llvm" => llvm.push(CString::new(value()?).map_err(|error| format!("--llvm: {error}"))?),
             "--none" => options.tunables.opt_level = OptLevel::None,
             "--epoch" => options.tunables.epoch_interruption = true,
             "--print" => {
@@ -67,6 +71,12 @@ fn options() -> Result<Options, String> {
             }
             _ => options.file = argument,
         }
+    }
+    if llvm.len() > 1 {
+        let pointers: Vec<_> = llvm.iter().map(|option| option.as_ptr()).collect();
+        let count = i32::try_from(pointers.len()).map_err(|_| "too many options")?;
+        // SAFETY: the pointers are to C strings that outlive the call, and no thread uses LLVM yet.
+        unsafe { llvm_sys::support::LLVMParseCommandLineOptions(count, pointers.as_ptr(), c"".as_ptr()) };
     }
     if options.file.is_empty() { Err("which file?".to_owned()) } else { Ok(options) }
 }
@@ -96,6 +106,10 @@ fn run(options: &Options, bytes: &[u8]) -> Result<(), Error> {
         code.entries.len(),
         code.code_size()
     );
+    if std::env::args().any(|argument| argument == "-time-passes") {
+        // SAFETY: no thread uses LLVM any more.
+        unsafe { llvm_sys::core::LLVMShutdown() };
+    }
     println!("elapsed {:.2?}  processor {:.2?}", started.elapsed(), processor_time());
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     for line in status.lines().filter(|line| line.starts_with("VmHWM") || line.starts_with("VmRSS")) {

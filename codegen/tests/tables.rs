@@ -8,6 +8,7 @@ use wasmo_abi::code::{CodeUnit, UnwindTable};
 use wasmo_abi::index::FuncIndex;
 use wasmo_abi::trap::TrapCode;
 use wasmo_abi::tunables::{OptLevel, Tunables};
+use wasmparser::{BinaryReader, FunctionBody, Operator};
 
 const LEVELS: [OptLevel; 2] = [OptLevel::None, OptLevel::Speed];
 
@@ -41,30 +42,34 @@ fn wasm_offset(unit: &CodeUnit, code: u32) -> u32 {
     unit.wasm_offsets[row.checked_sub(1).expect("a row covers the code")].wasm
 }
 
-/// Where in the module the `nth` operator with `opcode` stands in a function's body.
-fn operator(bytes: &[u8], body: std::ops::Range<usize>, opcode: u8) -> u32 {
-    let position = bytes[body.clone()].iter().rposition(|&byte| byte == opcode).expect("the operator is there");
-    u32::try_from(body.start + position).expect("small")
+/// Where in the module the only operator of its kind in a function's body stands.
+fn operator(bytes: &[u8], body: std::ops::Range<usize>, wanted: fn(&Operator<'_>) -> bool) -> u32 {
+    let body = FunctionBody::new(BinaryReader::new(&bytes[body.clone()], body.start as u64));
+    let operators = body.get_operators_reader().expect("the body is well-formed").into_iter_with_offsets();
+    let found: Vec<u64> =
+        operators.flatten().filter(|(operator, _)| wanted(operator)).map(|(_, offset)| offset).collect();
+    let [offset] = found[..] else { panic!("{} such operators", found.len()) };
+    u32::try_from(offset).expect("small")
 }
 
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn a_trapping_instruction_leads_back_to_its_operator() {
-    const UNREACHABLE: u8 = 0x00;
-    const DIV_U: u8 = 0x6e;
+    let unreachable = |operator: &Operator<'_>| matches!(operator, Operator::Unreachable);
+    let div_u = |operator: &Operator<'_>| matches!(operator, Operator::I32DivU);
     for opt_level in LEVELS {
         let compiler = compiler(Tunables { opt_level, ..Tunables::default() });
         let (info, bytes, code) = link(&compiler, TRAP);
         let unit =
             code.units.iter().find(|unit| unit.functions[0].func.is_some()).expect("the functions are in a unit");
-        let cases = [
-            (1, TrapCode::IntegerDivideByZero, DIV_U, 0),
-            (2, TrapCode::Unreachable, UNREACHABLE, 1),
-            (3, TrapCode::Unreachable, UNREACHABLE, 2),
+        let cases: [(u32, TrapCode, fn(&Operator<'_>) -> bool); 3] = [
+            (1, TrapCode::IntegerDivideByZero, div_u),
+            (2, TrapCode::Unreachable, unreachable),
+            (3, TrapCode::Unreachable, unreachable),
         ];
-        for (func, trap, opcode, position) in cases {
+        for (func, trap, wanted) in cases {
             let found = wasm_offset(unit, trap_in(unit, FuncIndex(func), trap));
-            assert_eq!(found, operator(&bytes, info.bodies[position].clone(), opcode), "{opt_level:?} {func}");
+            assert_eq!(found, operator(&bytes, info.bodies[func as usize - 1].clone(), wanted), "{opt_level:?} {func}");
         }
         let thunks =
             code.units.iter().find(|unit| unit.functions[0].func.is_none()).expect("there is a unit of thunks");
