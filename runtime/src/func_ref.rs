@@ -7,7 +7,8 @@ use wasmo_abi::vm::{NULL_TYPE_ID, VmContextKind, VmFuncRef, VmHostFunc};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FuncHandle(pub(crate) NonNull<VmFuncRef>);
 
-// SAFETY: a handle is followed only by the store it belongs to (see `from_raw`), on the thread that has the store; the record is never written again.
+// SAFETY: a handle is followed only by the store it belongs to (see `from_raw`), on the thread that has the store; the record
+// is only written by `Store::set_exit_thunk`, which has the store to itself.
 unsafe impl Send for FuncHandle {}
 // SAFETY: as above.
 unsafe impl Sync for FuncHandle {}
@@ -29,7 +30,8 @@ impl FuncHandle {
 
     /// The record.
     pub(crate) fn record(self) -> VmFuncRef {
-        // SAFETY: the store that the handle belongs to lives (see `from_raw`), and records are not written once they are handed out.
+        // SAFETY: the store that the handle belongs to lives (see `from_raw`), and only `Store::set_exit_thunk` writes
+        // records that are handed out, which needs the store mutably.
         unsafe { self.0.read() }
     }
 

@@ -196,6 +196,20 @@ impl Store {
         FuncHandle(record)
     }
 
+    /// Whether a function was made by [`Store::new_host_func`] without an exit thunk. Guests can call it only by importing it.
+    pub fn lacks_exit_thunk(&self, func: FuncHandle) -> bool {
+        func.record().code as usize == entry::no_code()
+    }
+
+    /// Gives a function that [lacks](Store::lacks_exit_thunk) it the exit thunk of its type, so that guests can call it however they come by it from now on.
+    /// Nothing happens when it has one.
+    pub fn set_exit_thunk(&mut self, func: FuncHandle, exit: usize) {
+        if self.lacks_exit_thunk(func) {
+            // SAFETY: the record lives as long as the store, which is borrowed mutably, so no guest reads it meanwhile.
+            unsafe { (*func.0.as_ptr()).code = exit as *const u8 };
+        }
+    }
+
     fn fill_definitions(&mut self, instance: &mut Instance) -> Result<(), Error> {
         let module = Arc::clone(&instance.module);
         let (info, layout) = (&module.info, &module.layout);
