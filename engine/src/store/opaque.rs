@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use wasmo_abi::code::Thunks;
 use wasmo_abi::index::{EntityIndex, TypeIndex};
-use wasmo_abi::vm::{EnterThunk, RawValue, VmFuncRef};
+use wasmo_abi::vm::{EnterThunk, RawValue};
 use wasmo_runtime::{FuncHandle, InstanceId, StoreOptions};
 
 /// Tells stores apart: unique in the process.
@@ -145,14 +145,11 @@ impl StoreOpaque {
     /// Functions of modules can be called as they are, and so can host functions that a module imports, for the runtime gives the import the module's own
     /// thunk. A host function that the host hands out itself gets its code here, the first time.
     pub(crate) fn func_to_raw(&mut self, func: FuncHandle) -> Result<u64> {
-        let raw = func.to_raw();
-        let record = raw as *mut VmFuncRef;
-        // SAFETY: a handle of this store points to a record that lives as long as the store. It is not read by the guest now, as we are borrowed mutably.
-        let record = unsafe { &mut *record };
-        if record.code.is_null() {
-            record.code = self.thunks(record.type_id)?.exit as *const u8;
+        if self.runtime().lacks_exit_thunk(func) {
+            let thunks = self.thunks(self.runtime().func_type_id(func))?;
+            self.runtime_mut().set_exit_thunk(func, thunks.exit);
         }
-        Ok(raw)
+        Ok(func.to_raw())
     }
 
     /// The thunks of a type, from any module in the store or else from the engine; both outlive the store's functions.
