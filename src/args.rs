@@ -95,6 +95,10 @@ pub(crate) struct RunArgs {
 /// `wasmo wast`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct WastArgs {
+    /// Refuse modules with several memories, as scripts for WebAssembly 1.0 and 2.0 expect.
+    #[arg(long)]
+    pub(crate) no_multi_memory: bool,
+
     /// Scripts in the specification's format (.wast).
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<PathBuf>,

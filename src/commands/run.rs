@@ -9,7 +9,7 @@ mod stats;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, bail};
 use wasmo::{Config, Engine, ExternType, Instance, Linker, Module, Store, Trap, WasmBacktrace};
 use wasmo_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder};
 

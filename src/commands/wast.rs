@@ -4,14 +4,16 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use spec_testsuite::{Report, Script};
-use wasmo::Engine;
+use wasmo::{Config, Engine};
 
 use crate::args::WastArgs;
 use crate::{input, output};
 
 /// Runs each script, prints the lines that fail, and the sum.
 pub(crate) fn run(args: &WastArgs) -> Result<ExitCode> {
-    let engine = Engine::default();
+    let mut config = Config::new();
+    config.wasm_multi_memory(!args.no_multi_memory);
+    let engine = Engine::new(&config).context("cannot start the engine")?;
     let mut total = Report::default();
     let mut all_read = true;
     for file in &args.files {

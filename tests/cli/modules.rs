@@ -10,9 +10,9 @@ fn inspect_shows_what_is_there() {
         "yes.wat: ",
         "3 functions (",
         "\nimports (8)\n  wasi_snapshot_preview1  fd_write           func  (i32, i32, i32, i32) -> i32\n",
-        "\nexports (2)\n  memory  memory 0  1 pages (64 KiB)\n  _start  func 10   ()\n",
+        "\nexports (2)\n  memory  memory 0  1 page (64 KiB)\n  _start  func 10   ()\n",
         "\nfunctions by size (3)\n",
-        "bytes  #8 write",
+        "bytes  #8 write (i32, i32, i32) -> i32\n",
         "\ncustom sections (1)\n  name  ",
     ]);
 }
@@ -29,7 +29,7 @@ fn inspect_shows_all_functions_on_request() {
 #[test]
 fn inspect_needs_no_valid_bodies() {
     let folder = Folder::new(&[("i.wat", "(module (func (result i32)))")]);
-    folder.wasmo(&["inspect", "i.wat"]).ends_with(0).shows(&["1 functions"]);
+    folder.wasmo(&["inspect", "i.wat"]).ends_with(0).shows(&["1 function "]);
 }
 
 #[test]

@@ -37,3 +37,10 @@ fn what_scripts_print_goes_to_standard_error() {
     )]);
     folder.wasmo(&["wast", "print.wast"]).gives(0, "2 passed, 0 failed\n").says(&["7 : i32\n"]);
 }
+
+#[test]
+fn scripts_of_older_versions_can_be_run() {
+    let folder = Folder::new(&[("two.wast", r#"(assert_invalid (module (memory 1) (memory 1)) "multiple memories")"#)]);
+    folder.wasmo(&["wast", "--no-multi-memory", "two.wast"]).gives(0, "1 passed, 0 failed\n").quietly();
+    folder.wasmo(&["wast", "two.wast"]).ends_with(1).shows(&["two.wast:1:2: expected a module that is refused"]);
+}

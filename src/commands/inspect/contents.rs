@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use rustc_demangle::demangle;
 use wasmparser::{
-    CompositeInnerType, ElementItems, Encoding, Export, ExternalKind, FuncType, GlobalType, Import, KnownCustom,
-    MemoryType, Name, Parser, Payload, Result, TableType, TypeRef,
+    CompositeInnerType, ElementItems, Export, ExternalKind, FuncType, GlobalType, Import, KnownCustom, MemoryType,
+    Name, Parser, Payload, Result, TableType, TypeRef,
 };
 
 /// What is in a module.
@@ -37,13 +37,13 @@ pub(crate) struct Contents<'a> {
 /// Segments of one kind.
 #[derive(Default)]
 pub(crate) struct Segments {
-    pub(crate) count: usize,
+    pub(crate) count: u64,
     /// Bytes, or elements, in all of them together.
     pub(crate) total: u64,
 }
 
 impl<'a> Contents<'a> {
-    /// Reads a module.
+    /// Reads a module, which is not a component: [`crate::input`] has seen to that.
     ///
     /// # Errors
     ///
@@ -58,9 +58,6 @@ impl<'a> Contents<'a> {
 
     fn add(&mut self, payload: Payload<'a>) -> Result<()> {
         match payload {
-            Payload::Version { encoding: Encoding::Component, range, .. } => {
-                return Err(wasmparser::Error::new("a component, not a module", range.start));
-            }
             Payload::TypeSection(section) => {
                 for group in section {
                     for ty in group?.into_types() {

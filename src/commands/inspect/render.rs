@@ -11,13 +11,15 @@ use crate::units::format_size;
 pub(crate) fn render(name: &str, size: usize, contents: &Contents<'_>, functions: usize) -> String {
     let code: u64 = contents.bodies.iter().sum();
     let mut text = format!(
-        "{}: {size} bytes, {} functions ({code} bytes of code), {} data segments ({} bytes), {} element segments ({} elements)\n",
+        "{}: {}, {} ({} of code), {} ({}), {} ({})\n",
         printable(name),
-        contents.bodies.len(),
-        contents.data.count,
-        contents.data.total,
-        contents.elements.count,
-        contents.elements.total,
+        count(size as u64, "byte"),
+        count(contents.bodies.len() as u64, "function"),
+        count(code, "byte"),
+        count(contents.data.count, "data segment"),
+        count(contents.data.total, "byte"),
+        count(contents.elements.count, "element segment"),
+        count(contents.elements.total, "element"),
     );
     if let Some(func) = contents.start {
         line(&mut text, &format!("start function: {}", function(contents, index(func))));
@@ -32,9 +34,14 @@ pub(crate) fn render(name: &str, size: usize, contents: &Contents<'_>, functions
     section(
         &mut text,
         "custom sections",
-        &custom.map(|(name, size)| vec![printable(name), format!("{size} bytes")]).collect::<Vec<_>>(),
+        &custom.map(|(name, size)| vec![printable(name), count(*size as u64, "byte")]).collect::<Vec<_>>(),
     );
     text
+}
+
+/// `1 byte`, `2 bytes`.
+fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A row's cells. In a table, all columns but the last are padded.
@@ -77,7 +84,8 @@ fn render_functions(text: &mut String, contents: &Contents<'_>, limit: usize) {
         .iter()
         .take(shown)
         .map(|(func, size)| {
-            vec![format!("{size:>8} bytes"), function(contents, *func), contents.function_signature(*func)]
+            let declaration = format!("{} {}", function(contents, *func), contents.function_signature(*func));
+            vec![format!("{size:>8} bytes"), declaration]
         })
         .collect();
     section(text, "functions by size", &rows);
@@ -102,7 +110,7 @@ fn numbered(items: impl Iterator<Item = String>) -> Vec<Row> {
 
 fn memory(ty: &MemoryType) -> String {
     let page = 1_u64.checked_shl(ty.page_size_log2.unwrap_or(16)).unwrap_or(u64::MAX);
-    let pages = |pages: u64| format!("{pages} pages ({})", format_size(pages.saturating_mul(page)));
+    let pages = |pages: u64| format!("{} ({})", count(pages, "page"), format_size(pages.saturating_mul(page)));
     let mut text = pages(ty.initial);
     if let Some(maximum) = ty.maximum {
         text = format!("{text} to {}", pages(maximum));
@@ -131,8 +139,9 @@ fn section(text: &mut String, heading: &str, rows: &[Row]) {
     }
     line(text, &format!("\n{heading} ({})", rows.len()));
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width =
-        |column| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width = |column| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell: &String| cell.chars().count()).max().unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     for row in rows {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
@@ -176,14 +185,14 @@ mod tests {
             10,
         );
         for expected in [
-            "m.wasm: 1 bytes, 2 functions (7 bytes of code), 1 data segments (3 bytes), 1 element segments (2 elements)\n",
+            "m.wasm: 1 byte, 2 functions (7 bytes of code), 1 data segment (3 bytes), 1 element segment (2 elements)\n",
             "start function: #1 small\n",
-            "\nimports (2)\n  env  log  func    (i32) -> (i64, f32)\n  env  mem  memory  1 pages (64 KiB) to 2 pages (128 KiB)\n",
+            "\nimports (2)\n  env  log  func    (i32) -> (i64, f32)\n  env  mem  memory  1 page (64 KiB) to 2 pages (128 KiB)\n",
             "\nexports (1)\n  run  func 2  ()\n",
-            "\nmemories (1)\n  0  1 pages (64 KiB) to 2 pages (128 KiB)\n",
+            "\nmemories (1)\n  0  1 page (64 KiB) to 2 pages (128 KiB)\n",
             "\ntables (1)\n  0  3 elements of funcref\n",
             "\nglobals (1)\n  0  mut i32\n",
-            "#2 large  ()\n",
+            "bytes  #2 large ()\n",
             "\ncustom sections (1)\n  name  ",
         ] {
             assert!(text.contains(expected), "{expected:?} is not in\n{text}");
@@ -194,7 +203,7 @@ mod tests {
     fn the_largest_functions_come_first() {
         let text = inspect("(module (func $a) (func $b nop nop) (func $c nop))", 2);
         let at = |name: &str| text.find(name);
-        assert!(at("#1 b") < at("#2 c") && at("#1 b").is_some() && at("#0 a").is_none(), "{text}");
+        assert!(at("#1 b ()") < at("#2 c") && at("#1 b ()").is_some() && at("#0 a").is_none(), "{text}");
         assert!(text.contains("1 smaller ones"), "{text}");
     }
 
