@@ -7,8 +7,8 @@
 
 use std::arch::global_asm;
 use std::mem::offset_of;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, LazyLock};
 use wasmo_abi::builtin::VmBuiltins;
 use wasmo_abi::code::{CodeUnit, FunctionRange, ModuleCode, Thunks, UnwindTable, WasmOffset};
 use wasmo_abi::index::{DataIndex, EntityIndex, FuncIndex, FuncRefIndex, MemoryIndex, TypeIndex};
@@ -194,8 +194,9 @@ pub fn options() -> StoreOptions {
 impl Guest {
     /// A guest whose imported function is `callback` on `data`.
     pub fn new(callback: VmHostCallback<VmHostFunc>, data: *mut u8) -> Self {
-        let types = TypeRegistry::new();
-        let module = module(&types, info(), b"some data");
+        // One for all tests: the registry of code knows one module for an address, and all modules here have the same code.
+        static MODULE: LazyLock<Arc<Module>> = LazyLock::new(|| module(&TypeRegistry::new(), info(), b"some data"));
+        let module = Arc::clone(&MODULE);
         let mut store = Store::new(&options()).unwrap();
         let host = store.new_host_func(module.type_id(TypeIndex(0)), callback, data, 0);
         let instance = store.instantiate(&module, &[Extern::Func(host)]).unwrap();
