@@ -22,7 +22,8 @@ pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
 ///
 /// # Errors
 ///
-/// When the file cannot be read, is a component, or is text with a mistake in it. Whether the bytes are a module is for others to say.
+/// When the file cannot be read, is something else (a component, or no WebAssembly at all), or is text with a mistake in it. Whether the
+/// module is well-formed and valid is for others to say.
 pub(crate) fn read_module(file: &Path) -> Result<Vec<u8>> {
     let bytes = read(file)?;
     if bytes.starts_with(MAGIC) {
@@ -33,7 +34,12 @@ pub(crate) fn read_module(file: &Path) -> Result<Vec<u8>> {
         return Ok(bytes);
     }
     if !is_text(file, &bytes) {
-        return Ok(bytes);
+        let start: Vec<_> = bytes.iter().take(MAGIC.len()).map(|byte| format!("{byte:02x}")).collect();
+        let found = match start.join(" ") {
+            none if none.is_empty() => "it is empty".to_owned(),
+            start => format!("it begins with {start}, not with 00 61 73 6d (at offset 0x0)"),
+        };
+        bail!("`{}` is not a WebAssembly module: {found}", file.display());
     }
     let text = std::str::from_utf8(&bytes).with_context(|| format!("`{}` is not a text in UTF-8", file.display()))?;
     match wat::parse_str(text) {

@@ -47,7 +47,7 @@ fn validate_looks_at_every_file() {
 fn completions_are_there_for_shells() {
     let folder = Folder::new(&[]);
     for shell in ["bash", "zsh", "fish"] {
-        folder.wasmo(&["completions", shell]).ends_with(0).quietly().shows(&["wasmo", "--max-memory"]);
+        folder.wasmo(&["completions", shell]).ends_with(0).quietly().shows(&["wasmo", "max-memory"]);
     }
 }
 
