@@ -61,6 +61,12 @@ impl<'a, T: 'static> Caller<'a, T> {
         self.instance()?.get_export(self.as_context_mut(), name)
     }
 
+    /// Whether the guest will be stopped as soon as the host function returns ([`crate::InterruptHandle`], [`crate::Store::set_timeout`]), so that one that waits for
+    /// something may as well give up. A wait in a system call is cut short when the stop comes.
+    pub fn interrupted(&self) -> bool {
+        self.store.0.opaque.runtime().interrupted()
+    }
+
     /// The store's data.
     pub fn data(&self) -> &T {
         self.store.data()

@@ -1,6 +1,5 @@
 //! Whether imports are there and of the right type, and [`ImportError`], which lists all that are not.
 
-use crate::types::limits_match;
 use crate::{ExternType, ImportType};
 use std::fmt;
 use wasmo_abi::tunables::MAX_GROWN_PAGES;
@@ -105,19 +104,13 @@ pub(crate) fn check(import: &ImportType<'_>, found: Option<ExternType>) -> Optio
     Some(ImportProblem { module: import.module().to_owned(), name: import.name().to_owned(), expected, found })
 }
 
-/// Whether something of type `found` may be imported as `expected` (core specification, 3.4).
+/// Whether something of type `found` may be imported as `expected`.
 fn matches(found: &ExternType, expected: &ExternType) -> bool {
-    match (found, expected) {
-        (ExternType::Func(found), ExternType::Func(expected)) => found == expected,
-        (ExternType::Global(found), ExternType::Global(expected)) => found == expected,
-        (ExternType::Table(found), ExternType::Table(expected)) => {
-            found.element() == expected.element() && limits_match(found.inner.limits, expected.inner.limits)
+    if let (ExternType::Memory(found), ExternType::Memory(expected)) = (found, expected) {
+        // Code that expects a smaller memory relies on addresses that cannot wrap.
+        if found.minimum() > MAX_GROWN_PAGES && expected.minimum() <= MAX_GROWN_PAGES {
+            return false;
         }
-        (ExternType::Memory(found), ExternType::Memory(expected)) => {
-            // Code that expects a smaller memory relies on addresses that cannot wrap.
-            let full = found.minimum() > MAX_GROWN_PAGES && expected.minimum() <= MAX_GROWN_PAGES;
-            !full && limits_match(found.inner.limits, expected.inner.limits)
-        }
-        _ => false,
     }
+    found.matches(expected)
 }

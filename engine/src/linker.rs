@@ -269,6 +269,22 @@ impl<T: 'static> Linker<T> {
         self.get(store, import.module(), import.name())
     }
 
+    /// The function to call to run what was defined as `module`: the item with an empty second name, or else `_start`, or else one that does
+    /// nothing.
+    ///
+    /// # Errors
+    /// When the item with the empty name is no function.
+    ///
+    /// # Panics
+    /// When the item is of another store.
+    pub fn get_default(&self, mut store: impl AsContextMut<Data = T>, module: &str) -> Result<Func> {
+        if let Some(item) = self.get(&mut store, module, "") {
+            return item.into_func().ok_or_else(|| anyhow!("default export in `{module}` is not a function"));
+        }
+        let start = self.get(&mut store, module, "_start").and_then(Extern::into_func);
+        Ok(start.unwrap_or_else(|| Func::wrap(store, || {})))
+    }
+
     /// All names with what they stand for, in no particular order.
     pub fn iter<'a>(
         &'a self,

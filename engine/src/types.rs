@@ -7,6 +7,6 @@
 mod external;
 mod value;
 
+pub(crate) use external::entity_type;
 pub use external::{ExportType, ExternType, GlobalType, ImportType, MemoryType, Mutability, TableType};
-pub(crate) use external::{entity_type, limits_match};
 pub use value::{FuncType, HeapType, RefType, ValType};

@@ -200,8 +200,15 @@ impl Ref {
         self.as_extern().expect("the reference is not to a value of the host's")
     }
 
-    /// The type.
-    pub fn ref_type(&self) -> RefType {
+    /// The type. References are not precise about what they refer to, so the store is not needed so far.
+    ///
+    /// # Errors
+    /// Never so far.
+    pub fn ty(&self, _store: impl AsContext) -> Result<RefType> {
+        Ok(self.ref_type())
+    }
+
+    pub(crate) fn ref_type(&self) -> RefType {
         match self {
             Self::Func(_) => RefType::FUNCREF,
             Self::Extern(_) => RefType::EXTERNREF,

@@ -288,6 +288,7 @@ fn reactors_are_initialized() -> Result<()> {
     let mut store = Store::new(&engine, ());
     let mut linker = Linker::new(&engine);
     linker.module(&mut store, "reactor", &module)?;
+    linker.get_default(&mut store, "reactor")?.typed::<(), ()>(&store)?.call(&mut store, ())?;
     let global = linker.get(&mut store, "reactor", "g").and_then(Extern::into_global).expect("defined");
     assert_eq!(global.get(&mut store).unwrap_i32(), 8);
     Ok(())

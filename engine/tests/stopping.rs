@@ -51,7 +51,9 @@ fn an_interruption_waits_for_the_host() -> Result<()> {
     let (mut store, instance) = instance_with(&Engine::default(), false, text, |store| {
         let handle = store.interrupt_handle();
         let host = Func::wrap(store, move |mut caller: Caller<'_, bool>| {
+            assert!(!caller.interrupted());
             assert!(handle.interrupt());
+            assert!(caller.interrupted());
             *caller.data_mut() = true;
         });
         vec![host.into()]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use wasmo_abi::module::{EntityRef, ModuleInfo};
 use wasmo_abi::types::{self as abi, Limits};
 
-/// Whether `actual` limits are allowed where `expected` are declared by an import (core specification, 3.4.1).
-pub(crate) fn limits_match(actual: Limits, expected: Limits) -> bool {
+/// Whether `actual` limits are allowed where `expected` are declared by an import (core specification, 3.3.8).
+fn limits_match(actual: Limits, expected: Limits) -> bool {
     actual.min >= expected.min
         && match (actual.max, expected.max) {
             (_, None) => true,
@@ -172,6 +172,20 @@ pub enum ExternType {
 }
 
 impl ExternType {
+    /// Whether something of this type may be imported as `other` (core specification, 3.3.11). Of memories and tables, the minimum is what
+    /// they have, so they fit where less is expected.
+    pub fn matches(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Func(ty), Self::Func(other)) => ty.matches(other),
+            (Self::Global(ty), Self::Global(other)) => ty == other,
+            (Self::Table(ty), Self::Table(other)) => {
+                ty.element() == other.element() && limits_match(ty.inner.limits, other.inner.limits)
+            }
+            (Self::Memory(ty), Self::Memory(other)) => limits_match(ty.inner.limits, other.inner.limits),
+            _ => false,
+        }
+    }
+
     /// The function type, if this is one.
     pub fn func(&self) -> Option<&FuncType> {
         match self {

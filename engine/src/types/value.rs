@@ -37,6 +37,11 @@ impl RefType {
         true
     }
 
+    /// Whether every reference of this type is one of type `other` (core specification, 3.3.3).
+    pub fn matches(&self, other: &Self) -> bool {
+        self == other
+    }
+
     pub(crate) fn from_abi(ty: abi::RefType) -> Self {
         match ty {
             abi::RefType::Func => Self::FUNCREF,
@@ -102,6 +107,11 @@ impl ValType {
             Self::Ref(ty) => Some(ty),
             _ => None,
         }
+    }
+
+    /// Whether every value of this type is one of type `other` (core specification, 3.3.4).
+    pub fn matches(&self, other: &Self) -> bool {
+        self == other
     }
 
     pub(crate) fn from_abi(ty: abi::ValType) -> Self {
@@ -181,6 +191,11 @@ impl FuncType {
 
     pub(crate) fn as_abi(&self) -> &abi::FuncType {
         &self.inner
+    }
+
+    /// Whether functions of this type may be used where `other` is expected (core specification, 3.3.6).
+    pub fn matches(&self, other: &Self) -> bool {
+        self == other
     }
 
     /// The types of the parameters, in order.
