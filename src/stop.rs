@@ -4,6 +4,7 @@
 //! ordinary returns. Where they do not, because a host call is waiting (for input, say), the process ends after a short time of grace; a
 //! second Ctrl-C ends it at once.
 
+use std::io::{IsTerminal, stderr};
 use std::process;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -63,6 +64,10 @@ impl Stop {
             if handler.request(Reason::CtrlC) {
                 let _ = thread::spawn(|| {
                     thread::sleep(GRACE);
+                    if stderr().is_terminal() {
+                        // A progress bar may be there that nobody takes away.
+                        note("\n");
+                    }
                     process::exit(INTERRUPTED.into());
                 });
             } else {
