@@ -1,6 +1,7 @@
 //! [`Arena`]: values that live as long as their store, at addresses that do not change.
 //!
-//! Generated code and other records hold these addresses, so values are reached through raw pointers and never moved or freed alone.
+//! Generated code and other records hold these addresses, so values are reached through raw pointers and never moved or
+//! freed alone.
 
 use std::ptr::NonNull;
 

@@ -1,6 +1,7 @@
 //! The code registry: which module an address of code belongs to.
 //!
-//! It is one for the process: modules enter their code units when they are made and take them out before their code is freed. It holds no module alive.
+//! It is one for the process: modules enter their code units when they are made and take them out before their code is
+//! freed. It holds no module alive.
 
 use crate::module::Module;
 use crate::trap::Registers;

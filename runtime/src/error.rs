@@ -1,7 +1,8 @@
 //! Why the runtime could not do what it was asked to.
 //!
-//! Three kinds are kept apart. [`Error`]: the host or the system refused something (no address space, a limit). [`Failure`]: why a running guest was
-//! unwound; together with the frames it was unwound from it is a [`CallError`]. [`InstantiateError`]: either of them, while an instance was being made.
+//! Three kinds are kept apart. [`Error`]: the host or the system refused something (no address space, a limit).
+//! [`Failure`]: why a running guest was unwound; together with the frames it was unwound from it is a [`CallError`].
+//! [`InstantiateError`]: either of them, while an instance was being made.
 
 use crate::trap::backtrace::Backtrace;
 use std::any::Any;

@@ -1,7 +1,8 @@
-//! [`Exec`]: a store's execution context, as generated code sees it, and what the stubs and the signal handler add to it.
+//! [`Exec`]: a store's execution context, as generated code sees it, and what the stubs and the signal handler add to
+//! it.
 //!
-//! It is allocated on its own and reached through raw pointers only, since generated code, the stubs, the signal handler and the store all write to it,
-//! each in its own fields.
+//! It is allocated on its own and reached through raw pointers only, since generated code, the stubs, the signal
+//! handler and the store all write to it, each in its own fields.
 
 use crate::memory::Memory;
 use crate::store::Store;
@@ -25,16 +26,17 @@ pub(crate) struct Exec {
     pub(crate) trap_registers: Cell<Registers>,
     /// The [`wasmo_abi::trap::TrapCode`] of the last trap, written by the signal handler.
     pub(crate) trap_code: AtomicU8,
-    /// The last memory made; through [`Memory::next`] it leads to all the others. The signal handler walks the list, so it only ever grows at
-    /// its head, by one store.
+    /// The last memory made; through [`Memory::next`] it leads to all the others. The signal handler walks the list, so
+    /// it only ever grows at its head, by one store.
     pub(crate) memories: AtomicPtr<Memory>,
     /// How many calls into the guest are under way.
     pub(crate) depth: Cell<u32>,
 }
 
 impl Exec {
-    /// Whether `sp` is a stack pointer of the guest. The guard counts too, since a function that needs a large frame moves the pointer
-    /// before it touches the frame; and so does the end, where the pointer stands before the first push.
+    /// Whether `sp` is a stack pointer of the guest. The guard counts too, since a function that needs a large frame
+    /// moves the pointer before it touches the frame; and so does the end, where the pointer stands before the first
+    /// push.
     pub(crate) fn on_guest_stack(&self, sp: usize) -> bool {
         (self.guard_low..=self.vm.guest_stack_high).contains(&sp)
     }

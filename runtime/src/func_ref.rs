@@ -3,12 +3,13 @@
 use std::ptr::NonNull;
 use wasmo_abi::vm::{NULL_TYPE_ID, VmContextKind, VmFuncRef, VmHostFunc};
 
-/// A function of a store, of a guest or of the host. It is good for as long as the store lives, and with that store only.
+/// A function of a store, of a guest or of the host. It is good for as long as the store lives, and with that store
+/// only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FuncHandle(pub(crate) NonNull<VmFuncRef>);
 
-// SAFETY: a handle is followed only by the store it belongs to (see `from_raw`), on the thread that has the store; the record
-// is only written by `Store::set_exit_thunk`, which has the store to itself.
+// SAFETY: a handle is followed only by the store it belongs to (see `from_raw`), on the thread that has the store; the
+// record is only written by `Store::set_exit_thunk`, which has the store to itself.
 unsafe impl Send for FuncHandle {}
 // SAFETY: as above.
 unsafe impl Sync for FuncHandle {}

@@ -1,9 +1,10 @@
 //! [`InterruptHandle`]: stops a guest from another thread.
 //!
-//! While a call into the guest is under way, the store's [`Shared`] record points to the slot of the thread it runs on. Interrupting sets the
-//! flag in the execution context first and signals that thread then; so whoever looks at the flag too early gets the signal. The order on the running
-//! thread is: clear the flag, then publish the slot. An interruption that finds a slot is therefore never cleared before its
-//! call has ended, and one that comes late at most stops the call that is under way by then.
+//! While a call into the guest is under way, the store's `Shared` record points to the slot of the thread it runs on.
+//! Interrupting sets the flag in the execution context first and signals that thread then; so whoever looks at the flag
+//! too early gets the signal. The order on the running thread is: clear the flag, then publish the slot. An
+//! interruption that finds a slot is therefore never cleared before its call has ended, and one that comes late at most
+//! stops the call that is under way by then.
 
 use crate::exec::Exec;
 use crate::thread::Slot;
@@ -20,7 +21,8 @@ pub(crate) struct Shared {
     pub(crate) running: AtomicPtr<Slot>,
 }
 
-// SAFETY: the pointer is followed under the lock only, and then only to an atomic field; the store takes it away before the context goes.
+// SAFETY: the pointer is followed under the lock only, and then only to an atomic field; the store takes it away before
+// the context goes.
 unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
@@ -41,9 +43,12 @@ impl Shared {
 pub struct InterruptHandle(pub(crate) Arc<Shared>);
 
 impl InterruptHandle {
-    /// Makes the call into the guest that is under way end with [`wasmo_abi::trap::TrapCode::Interrupt`]: at once when the guest is running, and as soon as the host returns to the
-    /// guest when a host function is running. All calls nested in one another end so. Answers whether a call was under way; if none was, nothing
-    /// happens, and later calls are not affected.
+    /// Makes the call into the guest that is under way end with [`wasmo_abi::trap::TrapCode::Interrupt`]: at once when
+    /// the guest is running, and as soon as the host returns to the guest when a host function is running. All calls
+    /// nested in one another end so. Answers whether a call was under way; if none was, nothing happens, and later
+    /// calls are not affected.
+    ///
+    /// The guest of another store that a host function runs meanwhile is not stopped.
     ///
     /// A host function that waits in a system call sees `EINTR`; [`crate::Store::interrupted`] tells it the reason.
     pub fn interrupt(&self) -> bool {

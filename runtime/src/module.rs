@@ -1,6 +1,7 @@
 //! [`Module`]: what is known of a module, and its live code.
 //!
-//! It is made once and shared by all its instances. While it exists, the code registry leads from addresses of its code to it.
+//! It is made once and shared by all its instances. While it exists, the code registry leads from addresses of its code
+//! to it.
 
 use crate::code;
 use crate::trap::unwind::UnwindRules;
@@ -47,7 +48,8 @@ impl Module {
         self.type_ids[ty.position()]
     }
 
-    /// The thunk through which functions of the type with the engine-wide number `type_id` are entered, if the module has one.
+    /// The thunk through which functions of the type with the engine-wide number `type_id` are entered, if the module
+    /// has one.
     pub fn enter_thunk(&self, type_id: u32) -> Option<EnterThunk> {
         let equal = self.type_ids.iter().enumerate().filter(|&(_, &id)| id == type_id);
         let mut thunks = equal.filter_map(|(position, _)| self.code.thunks(TypeIndex::from_position(position)));

@@ -1,14 +1,15 @@
 //! [`GuestStack`]: a stack for guests, with a guard below it, and the cache of stacks that stores have given back.
 //!
-//! Memory is committed by use only. A stack given back keeps what is nearest to its top, which almost every guest uses, and returns the rest to the system; what lies there
-//! is of no use to the next guest, since WebAssembly has no way to read a stack.
+//! Memory is committed by use only. A stack given back keeps what is nearest to its top, which almost every guest uses,
+//! and returns the rest to the system; what lies there is of no use to the next guest, since WebAssembly has no way to
+//! read a stack.
 
 use crate::error::Error;
 use crate::sys::mmap::{Mapping, page_size};
 use std::sync::{Mutex, PoisonError};
 
-/// Bytes of the guard below each stack. Functions with large frames touch every page on their way down, so it need not be large; helpers of C that run on
-/// the stack have small frames.
+/// Bytes of the guard below each stack. Functions with large frames touch every page on their way down, so it need not
+/// be large; helpers of C that run on the stack have small frames.
 const GUARD: usize = 64 << 10;
 /// The least size of a stack in bytes: room for the stubs and a few frames.
 const MIN_SIZE: usize = 64 << 10;

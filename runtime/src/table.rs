@@ -1,10 +1,11 @@
 //! [`Table`]: a vector of references (core specification, 4.2.7).
 //!
-//! The elements of a `funcref` table are copies of [`VmFuncRef`]s, so that an indirect call reads the table and nothing else; their `func_ref` leads back to the
-//! record that they were copied from, which is the reference's value. The elements of an `externref` table are the values themselves.
+//! The elements of a `funcref` table are copies of [`VmFuncRef`]s, so that an indirect call reads the table and nothing
+//! else; their `func_ref` leads back to the record that they were copied from, which is the reference's value. The
+//! elements of an `externref` table are the values themselves.
 //!
-//! Generated code reads base and length from the table's [`VmTable`] and writes elements through it, so this code reaches the elements
-//! through the base pointer, too; the vector owns them.
+//! Generated code reads base and length from the table's [`VmTable`] and writes elements through it, so this code
+//! reaches the elements through the base pointer, too; the vector owns them.
 
 use crate::error::Error;
 use crate::func_ref;
@@ -41,10 +42,12 @@ fn extend<T: Copy>(elements: &mut Vec<T>, len: usize, value: T) -> Option<*mut u
 }
 
 impl Table {
-    /// A table of type `ty` with its initial size, filled with `init`. `place` is where generated code expects its record, or `None` for one of its own.
+    /// A table of type `ty` with its initial size, filled with `init`. `place` is where generated code expects its
+    /// record, or `None` for one of its own.
     ///
     /// # Safety
-    /// `init` is a reference of the right type, of the store that the table is for. `place` stays valid for as long as the table.
+    /// `init` is a reference of the right type, of the store that the table is for. `place` stays valid for as long as
+    /// the table.
     pub(crate) unsafe fn new(ty: TableType, init: u64, place: Option<NonNull<VmTable>>) -> Result<Self, Error> {
         let mut own = None;
         let vm = place
@@ -154,7 +157,8 @@ impl Table {
         Ok(())
     }
 
-    /// Copies `count` elements of `from`, which may be the same table, from `from_start` to `to_start`, as if through a buffer.
+    /// Copies `count` elements of `from`, which may be the same table, from `from_start` to `to_start`, as if through a
+    /// buffer.
     ///
     /// # Safety
     /// Both tables live, belong to one store and have elements of one type; nobody has a reference to either.

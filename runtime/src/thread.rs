@@ -1,10 +1,10 @@
 //! What the runtime keeps for each thread: which guest runs on it, where its own stack ends, and how it is signalled.
 //!
-//! [`THREAD`] has neither initialiser nor destructor, so that signal handlers may read it at any time. [`prepare`] fills it at a thread's first call; what must be undone when the thread
-//! ends belongs to a second thread-local.
+//! [`THREAD`] has neither initialiser nor destructor, so that signal handlers may read it at any time. [`prepare`]
+//! fills it at a thread's first call; what must be undone when the thread ends belongs to a second thread-local.
 //!
-//! A [`Slot`] stands for a thread towards others. Slots are used again, never freed, so a pointer to one is always valid; whether
-//! its thread lives is known under its lock.
+//! A [`Slot`] stands for a thread towards others. Slots are used again, never freed, so a pointer to one is always
+//! valid; whether its thread lives is known under its lock.
 
 use crate::error::Error;
 use crate::exec::Exec;
@@ -14,7 +14,8 @@ use std::cell::{Cell, RefCell};
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
 
-/// Bytes of the host's stack that must be free for a call into the guest: host functions run there and cannot be stopped.
+/// Bytes of the host's stack that must be free for a call into the guest: host functions run there and cannot be
+/// stopped.
 const SPARE: usize = 256 << 10;
 
 /// What the runtime keeps for a thread.
@@ -90,7 +91,8 @@ pub(crate) enum Room {
     Exhausted,
 }
 
-/// Readies the running thread for guests, if it is not, and says whether its stack has room. Called when `stack_floor` is not below `sp`.
+/// Readies the running thread for guests, if it is not, and says whether its stack has room. Called when `stack_floor`
+/// is not below `sp`.
 #[cold]
 pub(crate) fn prepare(sp: usize) -> Result<Room, Error> {
     THREAD.with(|thread| {
@@ -104,7 +106,8 @@ pub(crate) fn prepare(sp: usize) -> Result<Room, Error> {
             let signal_stack = SignalStack::ensure().map_err(failed("cannot map a stack for signal handlers"))?;
             let slot = Slot::claim();
             let ending = Ending { slot: Some(slot), _signal_stack: signal_stack };
-            // A thread whose locals are being destroyed can enter no guest any more; then `ending` undoes everything here.
+            // A thread whose locals are being destroyed can enter no guest any more; then `ending` undoes everything
+            // here.
             ENDING
                 .try_with(|place| place.replace(ending))
                 .map_err(|_| Error::Internal("the guest was called while its thread was ending".into()))?;

@@ -1,7 +1,8 @@
 //! [`TypeRegistry`]: one number for each function type of an engine.
 //!
-//! `call_indirect` compares types of different modules, so their own indices do not serve. A number is given out once and kept for the engine's life:
-//! the number of different types is small whatever the number of modules. [`wasmo_abi::vm::NULL_TYPE_ID`] is never given out.
+//! `call_indirect` compares types of different modules, so their own indices do not serve. A number is given out once
+//! and kept for the engine's life: the number of different types is small whatever the number of modules.
+//! [`wasmo_abi::vm::NULL_TYPE_ID`] is never given out.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -31,7 +32,8 @@ impl TypeRegistry {
     /// # Panics
     /// When 2³² − 1 different types are registered already, which no memory holds.
     pub fn register(&self, ty: &FuncType) -> u32 {
-        // Both maps are only ever changed together below, after everything that may panic; so a poisoned lock guards sound content.
+        // Both maps are only ever changed together below, after everything that may panic; so a poisoned lock guards
+        // sound content.
         if let Some(&number) = self.inner.read().unwrap_or_else(PoisonError::into_inner).numbers.get(ty) {
             return number;
         }

@@ -1,6 +1,7 @@
 //! [`Context`]: the memory of one `VMContext`, and typed access to its parts.
 //!
-//! Where a part lies is [`VmContextLayout`]'s knowledge; whose layout it is is the owner's: a context is made for a module and only ever used with that module's layout.
+//! Where a part lies is [`VmContextLayout`]'s knowledge; whose layout it is is the owner's: a context is made for a
+//! module and only ever used with that module's layout.
 
 use std::alloc::{self, Layout};
 use std::ptr::NonNull;

@@ -1,7 +1,8 @@
 //! The stubs for AArch64, AAPCS64.
 //!
-//! Entry frame, from `host_sp` upwards, 192 bytes: x29, x30, x19 to x28, d8 to d15, old `host_sp`, old `guest_sp`, execution context, padding. In `wasmo_enter`, `x29` points
-//! to its lowest word; in `wasmo_exit`, `sp` does while the host runs, and `x29` points to the exit frame.
+//! Entry frame, from `host_sp` upwards, 192 bytes: x29, x30, x19 to x28, d8 to d15, old `host_sp`, old `guest_sp`,
+//! execution context, padding. In `wasmo_enter`, `x29` points to its lowest word; in `wasmo_exit`, `sp` does while the
+//! host runs, and `x29` points to the exit frame.
 
 use super::offset::{GUEST_SP, HOST_SP, INTERRUPT, UNWOUND_FROM};
 use super::{HOST_FAILED, INTERRUPTED, RETURNED};

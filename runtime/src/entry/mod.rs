@@ -1,19 +1,24 @@
 //! The stubs between the host's stack and the guest's, in assembly.
 //!
-//! * [`enter`] moves to the guest's stack and calls an [`EnterThunk`]. Its frame on the host's stack (the [`EntryFrame`]) holds the callee-saved registers and
-//!   the values that `host_sp` and `guest_sp` of the execution context had before; `host_sp` points to it while the guest runs.
-//! * [`EXIT`] is what generated code calls to reach the host. Its frame on the guest's stack (the [`ExitFrame`]) holds the frame pointer and return address with which
-//!   unwinding starts; `guest_sp` points to it while the host runs, and means nothing while the guest does.
-//! * [`unwind`] is the address of what leaves the guest for the entry frame that `host_sp` points to, and makes `enter` answer the reason.
+//! * [`enter`] moves to the guest's stack and calls an [`EnterThunk`]. Its frame on the host's stack (the
+//!   [`EntryFrame`]) holds the callee-saved registers and the values that `host_sp` and `guest_sp` of the execution
+//!   context had before; `host_sp` points to it while the guest runs.
+//! * [`EXIT`] is what generated code calls to reach the host. Its frame on the guest's stack (the [`ExitFrame`]) holds
+//!   the frame pointer and return address with which unwinding starts; `guest_sp` points to it while the host runs, and
+//!   means nothing while the guest does.
+//! * [`unwind`] is the address of what leaves the guest for the entry frame that `host_sp` points to, and makes `enter`
+//!   answer the reason.
 //!
-//! So the frames form a chain. An activation of the guest reaches from its innermost frame up to the address that `guest_sp` had when it was entered, which its entry frame tells; there lies the
-//! exit frame of the activation before, whose entry frame is the one that `host_sp` pointed to then; or the end of the stack.
+//! So the frames form a chain. An activation of the guest reaches from its innermost frame up to the address that
+//! `guest_sp` had when it was entered, which its entry frame tells; there lies the exit frame of the activation before,
+//! whose entry frame is the one that `host_sp` pointed to then; or the end of the stack.
 //!
-//! `interrupt` is looked at after each move to the guest's stack. An interruption that comes before the move sets the flag in time; one that comes after it finds
-//! the stack pointer on the guest's stack and is handled there ([`crate::trap::catch`]). So none is lost.
+//! `interrupt` is looked at after each move to the guest's stack. An interruption that comes before the move sets the
+//! flag in time; one that comes after it finds the stack pointer on the guest's stack and is handled there
+//! ([`crate::trap::catch`]). So none is lost.
 //!
-//! While the host runs below an entry frame, the stubs' call frame information describes that frame, so that debuggers and panics find the
-//! host's callers.
+//! While the host runs below an entry frame, the stubs' call frame information describes that frame, so that debuggers
+//! and panics find the host's callers.
 
 use crate::exec::Exec;
 use wasmo_abi::vm::{EnterThunk, ExitStub, RawValue, VmContext, VmExecContext, VmHostCallback};
@@ -67,8 +72,8 @@ unsafe extern "C" {
 /// Calls `thunk` on the guest's stack; answers [`RETURNED`] or why the guest was unwound.
 ///
 /// # Safety
-/// `exec` belongs to a store that lives, and is the current context of this thread; `thunk` fits `code`, `code` fits `context`, and
-/// `values` is as long as the type wants.
+/// `exec` belongs to a store that lives, and is the current context of this thread; `thunk` fits `code`, `code` fits
+/// `context`, and `values` is as long as the type wants.
 pub(crate) unsafe fn enter(
     exec: *mut Exec,
     thunk: EnterThunk,
@@ -88,7 +93,8 @@ pub(crate) fn unwind() -> usize {
     wasmo_unwind as *const () as usize
 }
 
-/// Address of code, in any wasm convention, that traps as `unreachable` does. It stands for host functions without an exit thunk.
+/// Address of code, in any wasm convention, that traps as `unreachable` does. It stands for host functions without an
+/// exit thunk.
 pub(crate) fn no_code() -> usize {
     wasmo_no_code as *const () as usize
 }

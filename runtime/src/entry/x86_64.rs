@@ -1,7 +1,8 @@
 //! The stubs for x86-64, System V calling convention.
 //!
-//! Entry frame, from `host_sp` upwards: execution context, old `guest_sp`, old `host_sp`, r15, r14, r13, r12, rbx, rbp, return address. In `wasmo_enter`, `rbp`
-//! points to its lowest word; in `wasmo_exit`, `rsp` does while the host runs, and `rbp` points to the exit frame.
+//! Entry frame, from `host_sp` upwards: execution context, old `guest_sp`, old `host_sp`, r15, r14, r13, r12, rbx, rbp,
+//! return address. In `wasmo_enter`, `rbp` points to its lowest word; in `wasmo_exit`, `rsp` does while the host runs,
+//! and `rbp` points to the exit frame.
 
 use super::offset::{GUEST_SP, HOST_SP, INTERRUPT, UNWOUND_FROM};
 use super::{HOST_FAILED, INTERRUPTED, RETURNED};

@@ -1,8 +1,9 @@
 //! The helpers that generated code calls ([`wasmo_abi::builtin`]).
 //!
-//! All but the leaf ones are called through [`crate::entry::EXIT`] on the host's stack, with the instance's context and an array in which the arguments come and the result
-//! goes. Each is a plain function that may fail ([`Helper`]); [`callback`] turns it into what code calls. Nothing unwinds out of it: a
-//! panic, which can only come from the embedder's hooks or be a bug of ours, ends the guest with [`Failure::Panic`].
+//! All but the leaf ones are called through [`crate::entry::EXIT`] on the host's stack, with the instance's context and
+//! an array in which the arguments come and the result goes. Each is a plain function that may fail ([`Helper`]);
+//! [`callback`] turns it into what code calls. Nothing unwinds out of it: a panic, which can only come from the
+//! embedder's hooks or be a bug of ours, ends the guest with [`Failure::Panic`].
 
 mod limits;
 mod memory;
@@ -52,8 +53,8 @@ trait Helper {
 }
 
 extern "C" fn callback<H: Helper>(context: *mut VmContext, values: *mut RawValue) -> u32 {
-    // SAFETY: generated code passes the context of the running instance, whose record and store live. The call under way has lent the store to
-    // what it runs (see `Store::call`), and no other helper or host function runs.
+    // SAFETY: generated code passes the context of the running instance, whose record and store live. The call under
+    // way has lent the store to what it runs (see `Store::call`), and no other helper or host function runs.
     let (instance, store) = unsafe {
         let instance = &*(*context).instance.cast::<Instance>();
         (instance, &mut *instance.store.as_ptr())

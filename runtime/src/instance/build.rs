@@ -1,14 +1,13 @@
 //! Instantiation (core specification, 4.5.4), up to the start function.
 //!
-//! In order: the context and what it imports, memories, function records, globals, tables; then the instance belongs to the store, for what follows may
-//! leave references to it elsewhere even when it fails: active element segments, active data segments.
+//! In order: the context and what it imports, memories, function records, globals, tables, active element segments, active
+//! data segments. The store owns the instance from the first of these on, since memories and tables of the store lead to
+//! its context, and since what is left of an instance whose last segment does not fit can still be called through a table.
 
 use super::Instance;
 use super::const_expr::evaluate;
 use super::segment::SegmentError;
-use crate::entry;
 use crate::error::{Error, InstantiateError};
-use crate::func_ref::FuncHandle;
 use crate::memory::Memory;
 use crate::module::Module;
 use crate::store::{Extern, GlobalId, InstanceId, Store};
@@ -17,12 +16,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use wasmo_abi::index::{DataIndex, ElemIndex, EntityIndex, FuncIndex, GlobalIndex, MemoryIndex, TableIndex, TypeIndex};
+use wasmo_abi::index::{DataIndex, ElemIndex, EntityIndex, GlobalIndex, MemoryIndex, TableIndex, TypeIndex};
+use wasmo_abi::layout::Place;
 use wasmo_abi::module::{DataKind, ElemKind, EntityRef};
 use wasmo_abi::tunables::MAX_GROWN_PAGES;
-use wasmo_abi::vm::{
-    RawValue, VmContext, VmContextKind, VmFuncImport, VmFuncRef, VmGlobal, VmHostFunc, VmMemory, VmMemorySlot, VmTable,
-};
+use wasmo_abi::vm::{RawValue, VmContext, VmContextKind, VmFuncRef, VmGlobal, VmMemory, VmMemorySlot, VmTable};
 
 impl Instance {
     /// Writes the part at `offset` of the context.
@@ -36,10 +34,13 @@ impl Instance {
 
     /// The record of a global.
     fn global_place(&self, global: GlobalIndex) -> NonNull<VmGlobal> {
-        let (offset, pointer) = self.place(self.module.layout.global(global));
+        let place = self.module.layout.global(global);
         // SAFETY: the layout has the record there, or a pointer to it, which instantiation set before it asks.
         unsafe {
-            if pointer { self.context.part::<NonNull<VmGlobal>>(offset).read() } else { self.context.part(offset) }
+            match place {
+                Place::Inline(offset) => self.context.part(offset),
+                Place::Pointer(offset) => self.context.part::<NonNull<VmGlobal>>(offset).read(),
+            }
         }
     }
 
@@ -51,12 +52,13 @@ impl Instance {
 }
 
 impl Store {
-    /// Makes an instance of `module`. `imports` has one item for each of the module's imports, in order, whose type the caller has compared. The start
-    /// function is left to the caller: see [`wasmo_abi::module::ModuleInfo::start`] and [`Store::func`].
+    /// Makes an instance of `module`. `imports` has one item for each of the module's imports, in order, whose type the
+    /// caller has compared. The start function is left to the caller: see [`wasmo_abi::module::ModuleInfo::start`] and
+    /// [`Store::func`].
     ///
     /// # Errors
-    /// When a memory or a table cannot be made, or the embedder refuses its size; and the trap of an active segment that does not fit, where what other segments
-    /// wrote before remains.
+    /// When a memory or a table cannot be made, or the embedder refuses its size; and the trap of an active segment
+    /// that does not fit, where what other segments wrote before remains.
     pub fn instantiate(&mut self, module: &Arc<Module>, imports: &[Extern]) -> Result<InstanceId, InstantiateError> {
         let info = &module.info;
         if imports.len() != info.imports.len() {
@@ -79,8 +81,8 @@ impl Store {
             dropped_elems: info.elems.values().map(|_| Cell::new(false)).collect(),
             late_func_refs: RefCell::new(HashMap::new()),
         };
-        // From here on the instance stays with the store, since tables and memories of the store refer to its context. One that fails
-        // is reached by nobody, unless a segment of it was copied.
+        // From here on the instance stays with the store, since tables and memories of the store refer to its context.
+        // One that fails is reached by nobody, unless a segment of it was copied.
         let (mut place, number) = self.instances.push(instance);
         // SAFETY: nobody else knows the instance yet.
         let instance = unsafe { place.as_mut() };
@@ -112,7 +114,7 @@ impl Store {
                 }
                 (EntityRef::Table(index), Extern::Table(table)) => {
                     let vm: *mut VmTable = self.table_ref(table).vm();
-                    let (offset, _) = instance.place(layout.table(index));
+                    let (Place::Inline(offset) | Place::Pointer(offset)) = layout.table(index);
                     // SAFETY: the layout has a pointer for each imported table.
                     unsafe { instance.set(offset, vm) };
                     instance.tables.push(table);
@@ -132,7 +134,7 @@ impl Store {
                 }
                 (EntityRef::Global(index), Extern::Global(global)) => {
                     let vm: *mut VmGlobal = self.global_place(global).as_ptr();
-                    let (offset, _) = instance.place(layout.global(index));
+                    let (Place::Inline(offset) | Place::Pointer(offset)) = layout.global(index);
                     // SAFETY: the layout has a pointer for each imported global.
                     unsafe { instance.set(offset, vm) };
                     instance.globals.push(global);
@@ -146,68 +148,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    /// What `instance` calls when it calls the imported function `func`.
-    fn import_func(&mut self, instance: &Instance, func: FuncIndex, handle: FuncHandle) -> Result<VmFuncImport, Error> {
-        let Some(host) = handle.host() else {
-            let record = handle.record();
-            return Ok(VmFuncImport { code: record.code, context: record.context });
-        };
-        let module = &instance.module;
-        // Each importer has its own record, so that the host function learns who called.
-        // SAFETY: records of host functions live as long as the store and are not written.
-        let (callback, data) = unsafe { (host.as_ref().callback, host.as_ref().data) };
-        let thunks = module.code.thunks(module.info.funcs[func].ty);
-        let thunks = thunks.ok_or_else(|| {
-            Error::Internal(format!("the module has no code to call its imported function {}", func.0))
-        })?;
-        let context = self.host_func(callback, data, instance.context());
-        Ok(VmFuncImport { code: thunks.exit as *const u8, context: context.as_ptr().cast() })
-    }
-
-    /// A record of a host function that `caller` sees.
-    pub(crate) fn host_func(
-        &mut self,
-        callback: wasmo_abi::vm::VmHostCallback<VmHostFunc>,
-        data: *mut u8,
-        caller: *mut VmContext,
-    ) -> NonNull<VmHostFunc> {
-        let exec = self.exec();
-        self.host_funcs.push(VmHostFunc { kind: VmContextKind::HostFunc, exec, callback, data, caller }).0
-    }
-
-    /// Makes a function for guests out of one of the host's: `callback` is called with a record that has `data`, and with the instance that imported
-    /// the function as `caller`. `ty` is the engine-wide number of its type, `exit` the exit thunk of that type ([`wasmo_abi::code::Thunks::exit`]), or 0 when code can reach
-    /// the function through an import only, where the importer's own thunk serves; code that reaches it otherwise traps.
-    pub fn new_host_func(
-        &mut self,
-        ty: u32,
-        callback: wasmo_abi::vm::VmHostCallback<VmHostFunc>,
-        data: *mut u8,
-        exit: usize,
-    ) -> FuncHandle {
-        let context = self.host_func(callback, data, std::ptr::null_mut());
-        let code = if exit == 0 { entry::no_code() } else { exit } as *const u8;
-        let (record, _) = self.func_refs.push(crate::func_ref::NULL_ELEMENT);
-        let context = context.as_ptr().cast();
-        // SAFETY: the record was just made and nobody else knows it.
-        unsafe { record.write(VmFuncRef { type_id: ty, code, context, func_ref: record.as_ptr() }) };
-        FuncHandle(record)
-    }
-
-    /// Whether a function was made by [`Store::new_host_func`] without an exit thunk. Guests can call it only by importing it.
-    pub fn lacks_exit_thunk(&self, func: FuncHandle) -> bool {
-        func.record().code as usize == entry::no_code()
-    }
-
-    /// Gives a function that [lacks](Store::lacks_exit_thunk) it the exit thunk of its type, so that guests can call it however they come by it from now on.
-    /// Nothing happens when it has one.
-    pub fn set_exit_thunk(&mut self, func: FuncHandle, exit: usize) {
-        if self.lacks_exit_thunk(func) {
-            // SAFETY: the record lives as long as the store, which is borrowed mutably, so no guest reads it meanwhile.
-            unsafe { (*func.0.as_ptr()).code = exit as *const u8 };
-        }
     }
 
     fn fill_definitions(&mut self, instance: &mut Instance) -> Result<(), Error> {
@@ -238,8 +178,9 @@ impl Store {
         }
         for ((index, &ty), init) in info.tables.iter().skip(info.imported_tables).zip(&info.table_inits) {
             let init = evaluate(instance, init)?.as_u64();
-            let (offset, _) = instance.place(layout.table(index));
-            // SAFETY: the layout has a record for each defined table; the context lives as long as the store. The validator compared the type of the value.
+            let (Place::Inline(offset) | Place::Pointer(offset)) = layout.table(index);
+            // SAFETY: the layout has a record for each defined table; the context lives as long as the store. The
+            // validator compared the type of the value.
             let table = unsafe { self.add_table(ty, init, Some(instance.context.part::<VmTable>(offset))) }?;
             instance.tables.push(table);
         }

@@ -1,4 +1,5 @@
-//! Constant expressions (core specification, 3.3.10): initial values of globals and tables, offsets of segments, elements.
+//! Constant expressions (core specification, 3.3.10): initial values of globals and tables, offsets of segments,
+//! elements.
 
 use super::Instance;
 use crate::error::Error;
@@ -12,7 +13,8 @@ fn malformed() -> Error {
 
 /// The value of `expr` in `instance`, whose function references and the globals that come before are in place.
 pub(super) fn evaluate(instance: &Instance, expr: &[ConstOp]) -> Result<RawValue, Error> {
-    // Nearly every expression is one constant, for which this allocates once; segments of functions have a form without expressions.
+    // Nearly every expression is one constant, for which this allocates once; segments of functions have a form without
+    // expressions.
     let mut stack: Vec<RawValue> = Vec::with_capacity(1);
     for op in expr {
         let value = match *op {

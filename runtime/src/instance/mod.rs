@@ -1,6 +1,6 @@
 //! [`Instance`]: a module together with what it imports and defines.
 //!
-//! [`build`] makes one; [`const_expr`] computes initial values; [`segment`] copies segments into memories and tables.
+//! `build` makes one; `const_expr` computes initial values; `segment` copies segments into memories and tables.
 
 mod build;
 mod const_expr;
@@ -15,7 +15,6 @@ use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use wasmo_abi::index::{EntityIndex, FuncIndex, GlobalIndex, MemoryIndex, TableIndex};
-use wasmo_abi::layout::Place;
 use wasmo_abi::module::EntityRef;
 use wasmo_abi::vm::{VmContext, VmFuncImport, VmFuncRef};
 
@@ -35,7 +34,7 @@ pub struct Instance {
     /// Which element segments are dropped.
     dropped_elems: Vec<Cell<bool>>,
     /// Records that were made for functions without a slot in the context.
-    late_func_refs: RefCell<HashMap<FuncIndex, FuncHandle>>,
+    pub(crate) late_func_refs: RefCell<HashMap<FuncIndex, FuncHandle>>,
 }
 
 impl Instance {
@@ -49,7 +48,8 @@ impl Instance {
         self.context.head().as_ptr()
     }
 
-    /// The function `func`, if it escapes: it is exported, in an element segment, or taken by `ref.func`. [`Store::func`] gives any function.
+    /// The function `func`, if it escapes: it is exported, in an element segment, or taken by `ref.func`.
+    /// [`Store::func`] gives any function.
     pub fn func(&self, func: FuncIndex) -> Option<FuncHandle> {
         let slot = self.module.info.funcs.get(func)?.func_ref?;
         // SAFETY: the layout has a record for each slot.
@@ -91,7 +91,7 @@ impl Instance {
     }
 
     /// A record for `func`, as its slot holds it or would hold it; `own` is the address it will have.
-    fn func_record(&self, func: FuncIndex, own: *const VmFuncRef) -> VmFuncRef {
+    pub(crate) fn func_record(&self, func: FuncIndex, own: *const VmFuncRef) -> VmFuncRef {
         let module = &self.module;
         let type_id = module.type_id(module.info.funcs[func].ty);
         match module.info.defined_func(func) {
@@ -107,34 +107,5 @@ impl Instance {
                 VmFuncRef { type_id, code: import.code, context: import.context, func_ref: own }
             }
         }
-    }
-
-    /// Where the context holds the record of a table or a global, and whether that is a pointer to it.
-    fn place(&self, place: Place) -> (usize, bool) {
-        match place {
-            Place::Inline(offset) => (offset, false),
-            Place::Pointer(offset) => (offset, true),
-        }
-    }
-}
-
-impl Store {
-    /// The function `func` of an instance, whether it escapes or not; `None` when the module has no such function.
-    pub fn func(&mut self, instance: InstanceId, func: FuncIndex) -> Option<FuncHandle> {
-        let instance = self.instances.get(instance.0);
-        // SAFETY: instances live as long as the store, and are never borrowed mutably once they are made.
-        let instance = unsafe { instance.as_ref() };
-        if let Some(handle) = instance.func(func) {
-            return Some(handle);
-        }
-        instance.module.info.funcs.get(func)?;
-        if let Some(&handle) = instance.late_func_refs.borrow().get(&func) {
-            return Some(handle);
-        }
-        let (record, _) = self.func_refs.push(crate::func_ref::NULL_ELEMENT);
-        // SAFETY: the record was just made and nobody else knows it.
-        unsafe { record.write(instance.func_record(func, record.as_ptr())) };
-        instance.late_func_refs.borrow_mut().insert(func, FuncHandle(record));
-        Some(FuncHandle(record))
     }
 }

@@ -1,4 +1,5 @@
-//! Segments: content that is copied into memories and tables, at instantiation or when the guest says so (core specification, 4.6.8 and 4.6.9).
+//! Segments: content that is copied into memories and tables, at instantiation or when the guest says so (core
+//! specification, 4.6.8 and 4.6.9).
 //!
 //! A dropped segment is one without content. Bounds are checked before anything is written.
 
@@ -60,7 +61,8 @@ impl Instance {
         store.memory_mut(self.memory(memory)).write(to, content).ok_or_else(out_of_bounds)
     }
 
-    /// Copies `count` references from `from` of an element segment to `to` in a table of `store`, which is the instance's.
+    /// Copies `count` references from `from` of an element segment to `to` in a table of `store`, which is the
+    /// instance's.
     pub(crate) fn init_table(
         &self,
         store: &mut Store,
@@ -86,7 +88,8 @@ impl Instance {
             }
         };
         let table = store.table_mut(self.table(table));
-        // SAFETY: the validator compared the types; the references are of this instance or of what it imports, and so of the store.
+        // SAFETY: the validator compared the types; the references are of this instance or of what it imports, and so
+        // of the store.
         unsafe { table.write(to, count, reference) }.map_err(SegmentError::Error)?.map_err(SegmentError::Trap)
     }
 }

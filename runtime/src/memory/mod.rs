@@ -1,8 +1,8 @@
 //! [`Memory`]: a linear memory (core specification, 4.2.8).
 //!
-//! It is a reservation of [`MEMORY_RESERVATION`] bytes of which the first part is open. Any 32-bit address plus any 32-bit offset lies within, so that
-//! generated code does not check its accesses: those beyond the size fault, and [`crate::trap::catch`] knows the fault by [`Memory::reserves`].
-//! The base never moves.
+//! It is a reservation of [`MEMORY_RESERVATION`] bytes of which the first part is open. Any 32-bit address plus any
+//! 32-bit offset lies within, so that generated code does not check its accesses: those beyond the size fault, and
+//! [`crate::trap::catch`] knows the fault by [`Memory::reserves`]. The base never moves.
 
 mod reserve;
 
@@ -69,7 +69,8 @@ impl Memory {
         self.vm.size / PAGE_SIZE
     }
 
-    /// The size in bytes that it would have `delta` pages larger; `None` when its type, or wasmo, does not allow it (see [`MAX_GROWN_PAGES`]).
+    /// The size in bytes that it would have `delta` pages larger; `None` when its type, or wasmo, does not allow it
+    /// (see [`MAX_GROWN_PAGES`]).
     pub(crate) fn grown(&self, delta: u64) -> Option<u64> {
         let cap = if self.ty.limits.min > MAX_GROWN_PAGES { MAX_PAGES } else { MAX_GROWN_PAGES };
         let cap = self.ty.limits.max.map_or(cap, |max| max.min(cap));
@@ -77,7 +78,8 @@ impl Memory {
         Some(pages * PAGE_SIZE)
     }
 
-    /// Makes the memory `size` bytes large: a multiple of the page size, as [`Memory::grown`] says, not less than it is.
+    /// Makes the memory `size` bytes large: a multiple of the page size, as [`Memory::grown`] says, not less than it
+    /// is.
     pub(crate) fn grow_to(&mut self, size: u64) -> Result<(), Error> {
         let old = self.vm.size;
         self.reservation.open(old, size - old)?;
@@ -109,7 +111,8 @@ impl Memory {
     /// Copies `bytes` to `start`, if they fit.
     pub(crate) fn write(&mut self, start: u64, bytes: &[u8]) -> Option<()> {
         let to = self.range(start, bytes.len() as u64)?;
-        // SAFETY: the range is accessible. `bytes` cannot overlap it: it is borrowed, and no borrow is ever made of a memory's content here.
+        // SAFETY: the range is accessible. `bytes` cannot overlap it: it is borrowed, and no borrow is ever made of a
+        // memory's content here.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
         Some(())
     }

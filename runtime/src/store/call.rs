@@ -13,18 +13,20 @@ use wasmo_abi::trap::TrapCode;
 use wasmo_abi::vm::{EnterThunk, RawValue, VmContextKind, VmHostFunc};
 
 impl Store {
-    /// Calls `func`: arguments are taken from `values` and results are written there. Calls nest: a host function may call again.
+    /// Calls `func`: arguments are taken from `values` and results are written there. Calls nest: a host function may
+    /// call again.
     ///
     /// `enter` may be `None` for functions of the host, which are called on the spot.
     ///
     /// # Errors
-    /// When the guest traps, is interrupted, or a host function it called fails. What the guest did before remains. Also when too little of the host's stack
-    /// is left, as a stack overflow of the guest.
+    /// When the guest traps, is interrupted, or a host function it called fails. What the guest did before remains.
+    /// Also when too little of the host's stack is left, as a stack overflow of the guest.
     ///
     /// # Safety
-    /// `this` is a store that lives and that nobody else borrows during the call, except host functions that the call runs. `func` belongs to it. `enter` is a
-    /// thunk for the type of `func`, whose code stays until the call ends. `values` has room for the parameters and for the results, and holds the arguments; references
-    /// among them are of this store.
+    /// `this` is a store that lives and that nobody else borrows during the call, except host functions that the call
+    /// runs. `func` belongs to it. `enter` is a thunk for the type of `func`, whose code stays until the call ends.
+    /// `values` has room for the parameters and for the results, and holds the arguments; references among them are of
+    /// this store.
     pub unsafe fn call(
         this: *mut Self,
         func: FuncHandle,

@@ -40,7 +40,8 @@ impl Store {
     }
 
     pub(crate) fn memory_mut(&mut self, memory: MemoryId) -> &mut Memory {
-        // SAFETY: as above, here exclusively. The signal handler reads the reservation's bounds meanwhile, which never change.
+        // SAFETY: as above, here exclusively. The signal handler reads the reservation's bounds meanwhile, which never
+        // change.
         unsafe { self.memories.get(memory.0).as_mut() }
     }
 
@@ -65,7 +66,8 @@ impl Store {
         self.memory_ref(memory).size() as usize
     }
 
-    /// Makes a memory `delta` pages larger. Answers its size before, or `None` when its type, the embedder, wasmo or the system does not allow it.
+    /// Makes a memory `delta` pages larger. Answers its size before, or `None` when its type, the embedder, wasmo or
+    /// the system does not allow it.
     pub fn memory_grow(&mut self, memory: MemoryId, delta: u64) -> Option<u64> {
         let place = self.memory_ref(memory);
         let (pages, current, ty, desired) = (place.pages(), place.size(), place.ty(), place.grown(delta)?);
@@ -79,8 +81,9 @@ impl Store {
     }
 }
 
-/// Tables. Every method panics when the number is another store's. References are raw values: [`super::FuncHandle::to_raw`], or any number for `externref`; 0 is null.
-/// They must be of the table's type and of this store.
+/// Tables. Every method panics when the number is another store's. References are raw values:
+/// [`super::FuncHandle::to_raw`], or any number for `externref`; 0 is null. They must be of the table's type and of
+/// this store.
 impl Store {
     /// Makes a table with its initial size, filled with `init`.
     ///
@@ -147,8 +150,8 @@ impl Store {
         self.table_fill(table, index, reference, 1)
     }
 
-    /// Makes a table `delta` elements larger, the new ones being `reference`. Answers the number before, or `None` when its type, the embedder, wasmo or the
-    /// system does not allow it.
+    /// Makes a table `delta` elements larger, the new ones being `reference`. Answers the number before, or `None` when
+    /// its type, the embedder, wasmo or the system does not allow it.
     pub fn table_grow(&mut self, table: TableId, delta: u64, reference: u64) -> Option<u64> {
         let place = self.table_ref(table);
         let (len, ty, desired) = (place.len(), place.ty(), place.grown(delta)?);
@@ -171,7 +174,8 @@ impl Store {
         unsafe { self.table_mut(table).fill(start, reference, count) }
     }
 
-    /// Copies `count` elements of the table `from`, which may be the same and has the same element type, as if through a buffer.
+    /// Copies `count` elements of the table `from`, which may be the same and has the same element type, as if through
+    /// a buffer.
     pub fn table_copy(
         &mut self,
         to: TableId,

@@ -1,14 +1,18 @@
 //! [`Store`]: everything that a guest can reach, and its execution context.
 //!
-//! Memories, tables, globals, functions and instances are made in a store and live as long as it does; they are named by numbers ([`MemoryId`] …), functions
-//! by address ([`FuncHandle`]). Numbers and handles of one store mean nothing in another, and the embedding API keeps them apart.
+//! Memories, tables, globals, functions and instances are made in a store and live as long as it does; they are named
+//! by numbers ([`MemoryId`] …), functions by address ([`FuncHandle`]). Numbers and handles of one store mean nothing in
+//! another, and the embedding API keeps them apart.
 //!
-//! * `entities` has the operations on memories, tables and globals, `call` those that run the guest.
-//! * A guest under way reaches the store again through its execution context, by raw pointer ([`Store::of_exec`]): while a host function runs, the `&mut
-//!   Store` that started the call is not used by anyone.
+//! * `entities` has the operations on memories, tables and globals, `funcs` those on functions, `limits` fuel and
+//!   epochs, and `call` what runs the guest.
+//! * A guest under way reaches the store again through its execution context, by raw pointer ([`Store::of_exec`]):
+//!   while a host function runs, the `&mut Store` that started the call is not used by anyone.
 
 mod call;
 mod entities;
+mod funcs;
+mod limits;
 
 use crate::arena::Arena;
 use crate::error::{Error, Failure};
@@ -70,17 +74,20 @@ pub enum Extern {
 /// What a store is made with.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// The size of the guest's stack in bytes; rounded up to pages and to at least 64 KiB. It is committed as it is used.
+    /// The size of the guest's stack in bytes; rounded up to pages and to at least 64 KiB. It is committed as it is
+    /// used.
     pub stack_size: usize,
     /// The engine's epoch counter.
     pub epoch: Arc<AtomicU64>,
 }
 
-/// What the embedder wants to be asked. The hooks run on the host's stack, some while the guest waits; they must not call into the store.
+/// What the embedder wants to be asked. The hooks run on the host's stack, some while the guest waits; they must not
+/// call into the store.
 ///
 /// A hook that panics while the guest waits ends the guest with [`Failure::Panic`].
 pub trait StoreHooks {
-    /// Whether a memory may grow from `current` to `desired` bytes; `current` is 0 when it is being made. `max` is the most that its type allows, if it says.
+    /// Whether a memory may grow from `current` to `desired` bytes; `current` is 0 when it is being made. `max` is the
+    /// most that its type allows, if it says.
     fn memory_growing(&mut self, current: u64, desired: u64, max: Option<u64>) -> bool;
     /// Whether a table may grow from `current` to `desired` elements; likewise.
     fn table_growing(&mut self, current: u64, desired: u64, max: Option<u64>) -> bool;
@@ -98,7 +105,8 @@ pub trait StoreHooks {
     fn table_grow_failed(&mut self) -> Result<(), Failure> {
         Ok(())
     }
-    /// The epoch deadline has passed. Answers how many ticks beyond the current epoch the next one is, or why the guest is to end.
+    /// The epoch deadline has passed. Answers how many ticks beyond the current epoch the next one is, or why the guest
+    /// is to end.
     fn new_epoch(&mut self) -> Result<u64, Failure>;
     /// The fuel is used up. Answers how much to add, more than 0, or why the guest is to end.
     fn out_of_fuel(&mut self) -> Result<u64, Failure>;
@@ -132,8 +140,9 @@ pub struct Store {
     pub(crate) func_refs: Arena<VmFuncRef>,
 }
 
-// SAFETY: all pointers of a store lead to what it owns, except those that the embedder gave it, which stand under the embedder's own promise of Send. A guest
-// that is under way borrows the store, so the store cannot go to another thread then.
+// SAFETY: all pointers of a store lead to what it owns, except those that the embedder gave it, which stand under the
+// embedder's own promise of Send. A guest that is under way borrows the store, so the store cannot go to another thread
+// then.
 unsafe impl Send for Store {}
 
 impl fmt::Debug for Store {
@@ -198,7 +207,8 @@ impl Store {
     }
 
     fn exec_ref(&self) -> &Exec {
-        // SAFETY: the context lives as long as the store. What others write to it meanwhile is in cells or is read through raw pointers.
+        // SAFETY: the context lives as long as the store. What others write to it meanwhile is in cells or is read
+        // through raw pointers.
         unsafe { self.exec.as_ref() }
     }
 
@@ -225,10 +235,11 @@ impl Store {
         unsafe { (*(*context).instance.cast::<Instance>()).id }
     }
 
-    /// Sets whom to ask; with `None`, growth is allowed, and the guest ends where epoch or fuel would have been asked for.
+    /// Sets whom to ask; with `None`, growth is allowed, and the guest ends where epoch or fuel would have been asked
+    /// for.
     ///
-    /// The pointer must stay valid until it is replaced or the store is dropped, and nobody may hold a reference to what it points to while the store
-    /// is being worked with.
+    /// The pointer must stay valid until it is replaced or the store is dropped, and nobody may hold a reference to
+    /// what it points to while the store is being worked with.
     pub fn set_hooks(&mut self, hooks: Option<*mut dyn StoreHooks>) {
         self.hooks = hooks.and_then(NonNull::new);
     }
@@ -264,28 +275,6 @@ impl Store {
         self.instances.len()
     }
 
-    /// The engine-wide number of a function's type.
-    pub fn func_type_id(&self, func: FuncHandle) -> u32 {
-        func.record().type_id
-    }
-
-    /// What [`Store::new_host_func`] was given as `data`, if the function is the host's.
-    pub fn host_data(&self, func: FuncHandle) -> Option<*mut u8> {
-        // SAFETY: records of host functions live as long as the store.
-        func.host().map(|host| unsafe { host.as_ref() }.data)
-    }
-
-    /// The thunk that a function's own module has for its type; `None` for functions of the host, for which [`Store::call`] needs none.
-    pub fn enter_thunk(&self, func: FuncHandle) -> Option<wasmo_abi::vm::EnterThunk> {
-        if func.host().is_some() {
-            return None;
-        }
-        let record = func.record();
-        // SAFETY: a context that is not a host function's is an instance's, which lives as long as the store.
-        let instance = unsafe { &*(*record.context.cast::<VmContext>()).instance.cast::<Instance>() };
-        instance.module().enter_thunk(record.type_id)
-    }
-
     /// A handle by which other threads may stop the guest.
     pub fn interrupt_handle(&self) -> InterruptHandle {
         InterruptHandle(Arc::clone(&self.shared))
@@ -294,38 +283,6 @@ impl Store {
     /// Whether the guest will be stopped when the host function under way returns: the time to give up a long wait.
     pub fn interrupted(&self) -> bool {
         self.exec_ref().vm.interrupt.load(Ordering::Relaxed) != 0
-    }
-
-    /// The fuel that is left.
-    pub fn fuel(&self) -> u64 {
-        // SAFETY: the context lives; generated code writes the field, but not while the host runs.
-        let fuel = unsafe { (&raw const (*self.exec.as_ptr()).vm.fuel).read() };
-        fuel.min(0).unsigned_abs()
-    }
-
-    /// Sets the fuel that is left; at most 2⁶³ − 1 units are taken.
-    pub fn set_fuel(&mut self, fuel: u64) {
-        let fuel = i64::try_from(fuel).unwrap_or(i64::MAX);
-        // SAFETY: as in `fuel`.
-        unsafe { (&raw mut (*self.exec.as_ptr()).vm.fuel).write(-fuel) };
-    }
-
-    /// Takes `fuel` off what was used; answers whether any is left now.
-    pub(crate) fn add_fuel(&mut self, fuel: u64) -> bool {
-        let added = i64::try_from(fuel).unwrap_or(i64::MAX);
-        // SAFETY: as in `fuel`.
-        unsafe {
-            let place = &raw mut (*self.exec.as_ptr()).vm.fuel;
-            place.write(place.read().saturating_sub(added));
-            place.read() < 0
-        }
-    }
-
-    /// Lets the guest run until the engine's epoch is `ticks` beyond what it is now. At first there is no deadline.
-    pub fn set_epoch_deadline(&mut self, ticks: u64) {
-        let deadline = self.epoch.load(Ordering::Relaxed).saturating_add(ticks);
-        // SAFETY: the context lives; generated code only reads the field, and not while the host runs.
-        unsafe { (&raw mut (*self.exec.as_ptr()).vm.epoch_deadline).write(deadline) };
     }
 
     /// The guest's functions that wait for the host function under way; none when no guest runs.

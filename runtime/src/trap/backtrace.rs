@@ -1,8 +1,8 @@
 //! [`Backtrace`]: which functions of the guest were under way.
 //!
-//! The walk starts at a trap's registers or at an exit frame (see [`crate::entry`]) and goes through all activations of the store, those of
-//! the host between them left out. The stack is the guest's, so its content is believed only as far as it leads upwards, within
-//! the stack and to known code.
+//! The walk starts at a trap's registers or at an exit frame (see `crate::entry`) and goes through all activations of
+//! the store, those of the host between them left out. The stack is the guest's, so its content is believed only as far
+//! as it leads upwards, within the stack and to known code.
 
 use super::Registers;
 use crate::code::{self, Location};
@@ -40,7 +40,8 @@ pub(crate) enum Start {
     Waiting,
     /// The last activation was unwound because of a trap with these registers.
     Trap(Registers),
-    /// The last activation was unwound at the exit frame at this address, or, when it had not begun, with the exit frame of the one before.
+    /// The last activation was unwound at the exit frame at this address, or, when it had not begun, with the exit
+    /// frame of the one before.
     Exit(usize),
 }
 
@@ -116,8 +117,8 @@ impl Backtrace {
         trace
     }
 
-    /// Walks one activation, up to the address `end`. `exact`: the first program counter is that of an instruction under way, not a
-    /// return address.
+    /// Walks one activation, up to the address `end`. `exact`: the first program counter is that of an instruction
+    /// under way, not a return address.
     fn walk(
         &mut self,
         mut at: Registers,
@@ -131,27 +132,16 @@ impl Backtrace {
             // A return address may be the first byte of something else when the call was the last instruction.
             let Some(pc) = at.pc.checked_sub(usize::from(!exact)) else { return };
             exact = false;
-            let caller = match code::find(pc) {
-                Some(location) => {
-                    self.push_location(&location);
-                    location.step(at, read)
-                }
-                // Thunks that the host had compiled for itself are not registered; they keep a frame pointer.
-                None => frame_pointer_step(at, read),
-            };
+            // Thunks that the embedder had compiled for functions of its own are of no module; the walk ends there.
+            let Some(location) = code::find(pc) else { return };
+            self.push_location(&location);
+            let caller = location.step(at, read);
             match caller {
                 Some(caller) if caller.sp > at.sp => at = caller,
                 _ => return,
             }
         }
     }
-}
-
-/// Finds the caller of a function that keeps a frame pointer.
-fn frame_pointer_step(at: Registers, read: &impl Fn(usize) -> Option<usize>) -> Option<Registers> {
-    let word = size_of::<usize>();
-    let pc = read(at.fp.checked_add(word)?)?;
-    Some(Registers { pc, sp: at.fp.checked_add(2 * word)?, fp: read(at.fp)?, lr: 0 })
 }
 
 /// Reads from the guest's stack, if that is where `address` lies.

@@ -1,6 +1,7 @@
 //! Decides in a signal handler whether the guest has trapped, and records it.
 //!
-//! Everything here is async-signal-safe. The guest is on the running thread or it is not meant: faults are raised by the instruction that the thread is executing.
+//! Everything here is async-signal-safe. The guest is on the running thread or it is not meant: faults are raised by
+//! the instruction that the thread is executing.
 
 use super::{Registers, Resume};
 use crate::entry;
@@ -35,7 +36,8 @@ pub(crate) fn catch(fault: Fault, at: Registers) -> Option<Resume> {
     let code = classify(context, fault, at)?;
     context.trap_registers.set(at);
     context.trap_code.store(code as u8, Ordering::Relaxed);
-    // The stack pointer is moved here already, so that no signal finds it on the guest's stack any more and overwrites the record.
+    // The stack pointer is moved here already, so that no signal finds it on the guest's stack any more and overwrites
+    // the record.
     Some(Resume { pc: entry::unwind(), sp: context.vm.host_sp, exec: exec as usize, reason: entry::TRAPPED })
 }
 

@@ -1,7 +1,7 @@
 //! Traps: how the guest is stopped, and where it was.
 //!
-//! [`catch`] decides in a signal handler whether the guest has trapped. [`unwind`] steps from one frame of the guest to the one that called it, and [`backtrace`] turns such steps into
-//! functions and offsets.
+//! `catch` decides in a signal handler whether the guest has trapped. `unwind` steps from one frame of the guest to
+//! the one that called it, and [`backtrace`] turns such steps into functions and offsets.
 
 pub mod backtrace;
 pub(crate) mod catch;

@@ -1,7 +1,8 @@
 //! [`UnwindRules`]: finds a function's caller with the call frame information of its code unit.
 //!
-//! Of a DWARF row only what leads to the caller is kept ([`Rule`]): where the frame began, the return address, and the frame pointer. That is enough, since LLVM
-//! defines frames of x86-64 and AArch64 by the stack pointer or the frame pointer. Rules are remembered by code offset: the frames of a recursion repeat.
+//! Of a DWARF row only what leads to the caller is kept ([`Rule`]): where the frame began, the return address, and the
+//! frame pointer. That is enough, since LLVM defines frames of x86-64 and AArch64 by the stack pointer or the frame
+//! pointer. Rules are remembered by code offset: the frames of a recursion repeat.
 
 use super::Registers;
 use gimli::{
@@ -29,7 +30,8 @@ mod register {
     pub(super) const RETURN: Register = AArch64::X30;
 }
 
-/// How to find the caller from one place in the code. The *frame's end* is the stack pointer that the caller has after the call.
+/// How to find the caller from one place in the code. The *frame's end* is the stack pointer that the caller has after
+/// the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rule {
     /// The frame's end is this far from the frame pointer (`true`) or the stack pointer.
@@ -48,8 +50,8 @@ pub(crate) struct UnwindRules {
 }
 
 impl UnwindRules {
-    /// The registers of the caller of the function that is at `offset` in the unit with the information `table`; `None` when it cannot be told. `read` reads a
-    /// word of the stack.
+    /// The registers of the caller of the function that is at `offset` in the unit with the information `table`; `None`
+    /// when it cannot be told. `read` reads a word of the stack.
     pub(crate) fn step(
         &self,
         table: &UnwindTable,

@@ -1,7 +1,8 @@
 //! A guest written in assembly: it stands for generated code, so that the runtime is tested without a compiler.
 //!
-//! Its functions follow a convention of their own: the context in r13, as in compiled code, and the array of values in rdi. All have type `[] -> []` and, but for
-//! their first instruction, a frame of 16 bytes with the return address, which is what the hand-made call frame information says.
+//! Its functions follow a convention of their own: the context in r13, as in compiled code, and the array of values in
+//! rdi. All have type `[] -> []` and, but for their first instruction, a frame of 16 bytes with the return address,
+//! which is what the hand-made call frame information says.
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
@@ -100,7 +101,8 @@ guest! {
         "mov r13, [rsp]";
 }
 
-/// What the guest's `.eh_frame` would be: one description for each function, whose frame has 16 bytes after its first instruction.
+/// What the guest's `.eh_frame` would be: one description for each function, whose frame has 16 bytes after its first
+/// instruction.
 fn eh_frame(functions: &[FunctionRange]) -> Vec<u8> {
     let record = |body: &[u8]| {
         let mut body = body.to_vec();
@@ -111,7 +113,8 @@ fn eh_frame(functions: &[FunctionRange]) -> Vec<u8> {
         record.extend(body);
         record
     };
-    // Version 1, no augmentation, factors 1 and -8, return address in column 16; CFA = r7 (rsp) + 8, return address at CFA - 8.
+    // Version 1, no augmentation, factors 1 and -8, return address in column 16; CFA = r7 (rsp) + 8, return address at
+    // CFA - 8.
     let mut section = record(&[0, 0, 0, 0, 1, 0, 1, 0x78, 16, 0x0c, 7, 8, 0x90, 1]);
     for function in functions {
         let back = u32::try_from(section.len() + 4).unwrap();
@@ -194,7 +197,8 @@ pub fn options() -> StoreOptions {
 impl Guest {
     /// A guest whose imported function is `callback` on `data`.
     pub fn new(callback: VmHostCallback<VmHostFunc>, data: *mut u8) -> Self {
-        // One for all tests: the registry of code knows one module for an address, and all modules here have the same code.
+        // One for all tests: the registry of code knows one module for an address, and all modules here have the same
+        // code.
         static MODULE: LazyLock<Arc<Module>> = LazyLock::new(|| module(&TypeRegistry::new(), info(), b"some data"));
         let module = Arc::clone(&MODULE);
         let mut store = Store::new(&options()).unwrap();

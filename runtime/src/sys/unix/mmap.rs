@@ -21,7 +21,8 @@ pub(crate) struct Mapping {
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    /// Reserves `len` bytes, a multiple of the page size and not 0. Nothing may access them yet and they cost no memory.
+    /// Reserves `len` bytes, a multiple of the page size and not 0. Nothing may access them yet and they cost no
+    /// memory.
     pub(crate) fn reserve(len: usize) -> io::Result<Self> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: the system chooses an unused address, so nothing that exists is touched.
@@ -43,7 +44,8 @@ impl Mapping {
         self.len
     }
 
-    /// Makes `len` bytes from `start` readable and writable, all zero where they were not before. Both are multiples of the page size.
+    /// Makes `len` bytes from `start` readable and writable, all zero where they were not before. Both are multiples of
+    /// the page size.
     pub(crate) fn open(&mut self, start: usize, len: usize) -> io::Result<()> {
         assert!(start.checked_add(len).is_some_and(|end| end <= self.len), "the range lies within the mapping");
         if len == 0 {

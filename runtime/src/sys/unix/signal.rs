@@ -1,10 +1,12 @@
 //! Signal handlers: they translate what the kernel says and ask [`crate::trap::catch`] whether the guest is meant.
 //!
-//! The handlers are installed once for the process and stay. A signal that is not the guest's is passed on to the handler that was there before, or has
-//! its default effect; so Rust's own report of a stack overflow, crash reporters and debuggers keep working. A handler that the embedder installs
-//! later must pass on what it does not know in the same way.
+//! The handlers are installed once for the process and stay. A signal that is not the guest's is passed on to the
+//! handler that was there before, or has its default effect; so Rust's own report of a stack overflow, crash reporters
+//! and debuggers keep working. A handler that the embedder installs later must pass on what it does not know in the
+//! same way.
 //!
-//! Everything here that runs in a handler is async-signal-safe: it reads thread-local cells without initialiser and memory, and takes no lock.
+//! Everything here that runs in a handler is async-signal-safe: it reads thread-local cells without initialiser and
+//! memory, and takes no lock.
 
 use super::context;
 use crate::error::Error;
@@ -53,9 +55,11 @@ fn install_all() -> io::Result<()> {
         // SAFETY: as above: plain data.
         let mut action: sigaction = unsafe { mem::zeroed() };
         action.sa_sigaction = handle as extern "C" fn(c_int, *mut siginfo_t, *mut c_void) as usize;
-        // No SA_RESTART: a host function that waits in a system call for a guest that is being interrupted should hear of it.
+        // No SA_RESTART: a host function that waits in a system call for a guest that is being interrupted should hear
+        // of it.
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-        // SAFETY: the pointers are valid. All signals are held back while the handler runs, so that a fault is handled as a whole.
+        // SAFETY: the pointers are valid. All signals are held back while the handler runs, so that a fault is handled
+        // as a whole.
         unsafe {
             libc::sigfillset(&raw mut action.sa_mask);
             if sigaction(signal, &raw const action, ptr::null_mut()) != 0 {
@@ -95,8 +99,8 @@ fn pass_on(signal: c_int, info: *mut siginfo_t, ucontext: *mut c_void, raised_by
         libc::SIG_DFL if signal == INTERRUPT => {}
         libc::SIG_IGN if !raised_by_fault || signal == INTERRUPT => {}
         libc::SIG_DFL | libc::SIG_IGN => {
-            // SAFETY: plain data; sigaction and raise may be called in handlers. When the handler returns, a faulting instruction faults
-            // again; a signal that was sent is sent again, and held back until then.
+            // SAFETY: plain data; sigaction and raise may be called in handlers. When the handler returns, a faulting
+            // instruction faults again; a signal that was sent is sent again, and held back until then.
             unsafe {
                 let mut action: sigaction = mem::zeroed();
                 action.sa_sigaction = libc::SIG_DFL;

@@ -5,7 +5,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-/// Bytes of the stack on which signal handlers run. The kernel puts all vector registers there, and handlers of others that ours passes a signal on to may want some.
+/// Bytes of the stack on which signal handlers run. The kernel puts all vector registers there, and handlers of others
+/// that ours passes a signal on to may want some.
 const SIGNAL_STACK: usize = 64 << 10;
 
 /// Names a thread.
@@ -57,7 +58,8 @@ pub(crate) struct SignalStack {
 }
 
 impl SignalStack {
-    /// Gives the thread that asks an alternate stack, unless it has one that is large enough: then the answer is `None`.
+    /// Gives the thread that asks an alternate stack, unless it has one that is large enough: then the answer is
+    /// `None`.
     pub(crate) fn ensure() -> io::Result<Option<Self>> {
         // SAFETY: the structure is plain data, for which zero is a valid content.
         let mut present = unsafe { MaybeUninit::<libc::stack_t>::zeroed().assume_init() };
@@ -88,7 +90,8 @@ impl SignalStack {
 impl Drop for SignalStack {
     fn drop(&mut self) {
         let disable = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: SIGNAL_STACK };
-        // SAFETY: the value is dropped by the thread it was made on (see `crate::thread`), whose alternate stack is the one to disable.
+        // SAFETY: the value is dropped by the thread it was made on (see `crate::thread`), whose alternate stack is the
+        // one to disable.
         unsafe { libc::sigaltstack(&raw const disable, ptr::null_mut()) };
     }
 }

@@ -1,0 +1,123 @@
+//! Functions of a store: those of its instances, and those of the host.
+
+use super::{FuncHandle, InstanceId, Store};
+use crate::entry;
+use crate::error::Error;
+use crate::func_ref::NULL_ELEMENT;
+use crate::instance::Instance;
+use std::ptr::{self, NonNull};
+use wasmo_abi::index::FuncIndex;
+use wasmo_abi::vm::{EnterThunk, VmContext, VmContextKind, VmFuncImport, VmFuncRef, VmHostCallback, VmHostFunc};
+
+impl Store {
+    /// What `instance` calls when it calls the imported function `func`.
+    pub(crate) fn import_func(
+        &mut self,
+        instance: &Instance,
+        func: FuncIndex,
+        handle: FuncHandle,
+    ) -> Result<VmFuncImport, Error> {
+        let Some(host) = handle.host() else {
+            let record = handle.record();
+            return Ok(VmFuncImport { code: record.code, context: record.context });
+        };
+        let module = instance.module();
+        // Each importer has its own record, so that the host function learns who called.
+        // SAFETY: records of host functions live as long as the store and are not written.
+        let (callback, data) = unsafe { (host.as_ref().callback, host.as_ref().data) };
+        let thunks = module.code.thunks(module.info.funcs[func].ty);
+        let thunks = thunks.ok_or_else(|| {
+            Error::Internal(format!("the module has no code to call its imported function {}", func.0))
+        })?;
+        let context = self.host_func(callback, data, instance.context());
+        Ok(VmFuncImport { code: thunks.exit as *const u8, context: context.as_ptr().cast() })
+    }
+
+    /// A record of a host function that `caller` sees.
+    fn host_func(
+        &mut self,
+        callback: VmHostCallback<VmHostFunc>,
+        data: *mut u8,
+        caller: *mut VmContext,
+    ) -> NonNull<VmHostFunc> {
+        let exec = self.exec();
+        self.host_funcs.push(VmHostFunc { kind: VmContextKind::HostFunc, exec, callback, data, caller }).0
+    }
+
+    /// Makes a function for guests out of one of the host's: `callback` is called with a record that has `data`, and
+    /// with the instance that imported the function as `caller`. `ty` is the engine-wide number of its type, `exit` the
+    /// exit thunk of that type ([`wasmo_abi::code::Thunks::exit`]), or 0 when code can reach the function through an
+    /// import only, where the importer's own thunk serves; code that reaches it otherwise traps.
+    pub fn new_host_func(
+        &mut self,
+        ty: u32,
+        callback: VmHostCallback<VmHostFunc>,
+        data: *mut u8,
+        exit: usize,
+    ) -> FuncHandle {
+        let context = self.host_func(callback, data, ptr::null_mut());
+        let code = if exit == 0 { entry::no_code() } else { exit } as *const u8;
+        let (record, _) = self.func_refs.push(NULL_ELEMENT);
+        let context = context.as_ptr().cast();
+        // SAFETY: the record was just made and nobody else knows it.
+        unsafe { record.write(VmFuncRef { type_id: ty, code, context, func_ref: record.as_ptr() }) };
+        FuncHandle(record)
+    }
+
+    /// Whether a function was made by [`Store::new_host_func`] without an exit thunk. Guests can call it only by
+    /// importing it.
+    pub fn lacks_exit_thunk(&self, func: FuncHandle) -> bool {
+        func.record().code as usize == entry::no_code()
+    }
+
+    /// Gives a function that [lacks](Store::lacks_exit_thunk) it the exit thunk of its type, so that guests can call it
+    /// however they come by it from now on. Nothing happens when it has one.
+    pub fn set_exit_thunk(&mut self, func: FuncHandle, exit: usize) {
+        if self.lacks_exit_thunk(func) {
+            // SAFETY: the record lives as long as the store, which is borrowed mutably, so no guest reads it meanwhile.
+            unsafe { (*func.0.as_ptr()).code = exit as *const u8 };
+        }
+    }
+
+    /// The function `func` of an instance, whether it escapes or not; `None` when the module has no such function.
+    pub fn func(&mut self, instance: InstanceId, func: FuncIndex) -> Option<FuncHandle> {
+        let instance = self.instances.get(instance.0);
+        // SAFETY: instances live as long as the store, and are never borrowed mutably once they are made.
+        let instance = unsafe { instance.as_ref() };
+        if let Some(handle) = instance.func(func) {
+            return Some(handle);
+        }
+        instance.module().info.funcs.get(func)?;
+        if let Some(&handle) = instance.late_func_refs.borrow().get(&func) {
+            return Some(handle);
+        }
+        let (record, _) = self.func_refs.push(NULL_ELEMENT);
+        // SAFETY: the record was just made and nobody else knows it.
+        unsafe { record.write(instance.func_record(func, record.as_ptr())) };
+        instance.late_func_refs.borrow_mut().insert(func, FuncHandle(record));
+        Some(FuncHandle(record))
+    }
+
+    /// The engine-wide number of a function's type.
+    pub fn func_type_id(&self, func: FuncHandle) -> u32 {
+        func.record().type_id
+    }
+
+    /// What [`Store::new_host_func`] was given as `data`, if the function is the host's.
+    pub fn host_data(&self, func: FuncHandle) -> Option<*mut u8> {
+        // SAFETY: records of host functions live as long as the store.
+        func.host().map(|host| unsafe { host.as_ref() }.data)
+    }
+
+    /// The thunk that a function's own module has for its type; `None` for functions of the host, for which
+    /// [`Store::call`] needs none.
+    pub fn enter_thunk(&self, func: FuncHandle) -> Option<EnterThunk> {
+        if func.host().is_some() {
+            return None;
+        }
+        let record = func.record();
+        // SAFETY: a context that is not a host function's is an instance's, which lives as long as the store.
+        let instance = unsafe { &*(*record.context.cast::<VmContext>()).instance.cast::<Instance>() };
+        instance.module().enter_thunk(record.type_id)
+    }
+}
