@@ -6,19 +6,18 @@
 
 mod compiler;
 mod diagnostics;
+mod error;
+mod ir;
 mod object;
 mod orc;
+mod parse;
 mod partition;
 mod phases;
 mod pipeline;
 mod shim;
 mod target;
 mod thunks;
-
-pub mod error;
-pub mod ir;
-pub mod parse;
-pub mod translate;
+mod translate;
 
 pub use compiler::{CompiledModule, Compiler, Observer, Print};
 pub use error::{Error, ErrorKind};

@@ -17,7 +17,6 @@ const UWTABLE_ASYNC: u64 = 2;
 pub(super) struct Attributes {
     function: Vec<Attribute>,
     call: Vec<Attribute>,
-    cold: Attribute,
     swift_self: Attribute,
     nomerge: Attribute,
 }
@@ -45,7 +44,6 @@ impl Attributes {
         Self {
             function,
             call: vec![flag(context, "nounwind", 0)],
-            cold: flag(context, "cold", 0),
             swift_self: flag(context, "swiftself", 0),
             nomerge: flag(context, "nomerge", 0),
         }
@@ -83,11 +81,6 @@ impl<'ctx> Ir<'ctx> {
         for &attribute in &self.attributes.call {
             call.add_attribute(AttributeLoc::Function, attribute);
         }
-    }
-
-    /// Marks a call that hardly ever happens.
-    pub fn mark_cold(&self, call: CallSiteValue<'ctx>) {
-        call.add_attribute(AttributeLoc::Function, self.attributes.cold);
     }
 
     /// Marks a call that must not be merged with others like it, since its address says where the guest was.

@@ -1,32 +1,31 @@
 //! Control frames: where paths part and meet.
 //!
-//! Every branch to the end of a frame leaves an [`Edge`] with the frame, and with it what the frame's results and the variables assigned within
+//! Every branch to the end of a frame ([`super::branch`]) leaves an [`Edge`] with the frame, and with it what the frame's results and the variables assigned within
 //! hold on that path. At the end the paths are merged, with phis only for what differs. The header of a loop has its phis from the start,
 //! since the branches back to it come later.
 //!
 //! Code that control cannot reach is validated but not translated: only the nesting of its frames is followed.
 
 use inkwell::basic_block::BasicBlock;
-use inkwell::values::{BasicValue, IntValue, PhiValue};
+use inkwell::values::PhiValue;
 use wasmo_abi::index::TypeIndex;
-use wasmparser::{BlockType, BrTable, Operator};
+use wasmparser::{BlockType, Operator};
 
 use super::address::Mark;
 use super::function::FunctionTranslator;
-use super::trap::constant;
 use crate::error::Error;
 use crate::ir::Value;
 
 /// A branch to the end of a frame.
 #[derive(Debug)]
-struct Edge<'ctx> {
-    from: BasicBlock<'ctx>,
+pub(super) struct Edge<'ctx> {
+    pub(super) from: BasicBlock<'ctx>,
     /// The frame's results, then what the variables assigned in the frame hold.
-    values: Vec<Value<'ctx>>,
+    pub(super) values: Vec<Value<'ctx>>,
 }
 
 #[derive(Debug)]
-enum Kind<'ctx> {
+pub(super) enum Kind<'ctx> {
     Block,
     Loop {
         header: BasicBlock<'ctx>,
@@ -44,20 +43,20 @@ enum Kind<'ctx> {
 /// An open control frame.
 #[derive(Debug)]
 pub struct Frame<'ctx> {
-    kind: Kind<'ctx>,
-    params: usize,
-    results: usize,
+    pub(super) kind: Kind<'ctx>,
+    pub(super) params: usize,
+    pub(super) results: usize,
     /// How many operands lie below the frame's own.
     height: usize,
     /// The variables that are assigned in the frame.
-    assigned: Box<[u32]>,
+    pub(super) assigned: Box<[u32]>,
     /// Where branches to the end go; made for the first of them.
-    end: Option<BasicBlock<'ctx>>,
-    edges: Vec<Edge<'ctx>>,
+    pub(super) end: Option<BasicBlock<'ctx>>,
+    pub(super) edges: Vec<Edge<'ctx>>,
     accessed: Mark,
 }
 
-fn missing_frame() -> Error {
+pub(super) fn missing_frame() -> Error {
     Error::internal("a control frame is missing")
 }
 
@@ -95,7 +94,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
     }
 
     /// The top `count` operands, then what the variables `assigned` hold.
-    fn state(&self, count: usize, assigned: &[u32]) -> Result<Vec<Value<'ctx>>, Error> {
+    pub(super) fn state(&self, count: usize, assigned: &[u32]) -> Result<Vec<Value<'ctx>>, Error> {
         let operands = self.stack.len().checked_sub(count).and_then(|rest| self.stack.get(rest..));
         let mut values = operands.ok_or_else(|| Error::internal("operands are missing"))?.to_vec();
         for &local in assigned {
@@ -255,109 +254,9 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         Ok(merged)
     }
 
-    fn frame(&mut self, depth: u32) -> Result<&mut Frame<'ctx>, Error> {
-        let position = self.frames.len().checked_sub(1 + depth as usize);
-        position.and_then(|position| self.frames.get_mut(position)).ok_or_else(missing_frame)
-    }
-
-    /// Makes the branch from the current block that leads to the frame at `depth` known there; answers the block to branch to.
-    fn edge(&mut self, depth: u32) -> Result<BasicBlock<'ctx>, Error> {
-        let (from, function, ir) = (self.ir.block()?, self.function, self.ir);
-        let frame = self.frame(depth)?;
-        let assigned = std::mem::take(&mut frame.assigned);
-        let count = if matches!(frame.kind, Kind::Loop { .. }) { frame.params } else { frame.results };
-        let values = self.state(count, &assigned)?;
-        let frame = self.frame(depth)?;
-        frame.assigned = assigned;
-        if let Kind::Loop { header, phis } = &frame.kind {
-            for (phi, value) in phis.iter().zip(&values) {
-                phi.add_incoming(&[(value as &dyn BasicValue<'ctx>, from)]);
-            }
-            return Ok(*header);
-        }
-        frame.edges.push(Edge { from, values });
-        Ok(*frame.end.get_or_insert_with(|| ir.new_block(function)))
-    }
-
-    fn branch_to(&mut self, depth: u32) -> Result<(), Error> {
-        let target = self.edge(depth)?;
-        self.ir.br(target)
-    }
-
-    /// `br`
-    pub(super) fn branch(&mut self, depth: u32) -> Result<(), Error> {
-        self.flush_fuel()?;
-        self.branch_to(depth)?;
-        self.leave();
-        Ok(())
-    }
-
-    /// `br_if`
-    pub(super) fn branch_if(&mut self, depth: u32) -> Result<(), Error> {
-        let condition = self.pop_condition()?;
-        self.flush_fuel()?;
-        let target = self.edge(depth)?;
-        let go_on = self.new_block();
-        self.ir.cond_br(condition, target, go_on)?;
-        self.ir.at_end(go_on);
-        Ok(())
-    }
-
-    /// `br_table`. A target that is named several times is reached through a block of its own, so that its phis grow by one entry only.
-    pub(super) fn branch_table(&mut self, table: &BrTable<'_>) -> Result<(), Error> {
-        let index = self.pop_int()?;
-        self.flush_fuel()?;
-        let malformed = |error: wasmparser::Error| Error::malformed(&error);
-        let targets = table.targets().collect::<Result<Vec<_>, _>>().map_err(malformed)?;
-        let default = table.default();
-        let switch_block = self.ir.block()?;
-        let mut blocks: std::collections::BTreeMap<u32, BasicBlock<'ctx>> = std::collections::BTreeMap::new();
-        for depth in targets.iter().copied().chain([default]) {
-            blocks.entry(depth).or_insert_with(|| self.ir.new_block(self.function));
-        }
-        let block_of = |depth| blocks.get(&depth).copied().ok_or_else(missing_frame);
-        let mut cases = Vec::with_capacity(targets.len());
-        for (case, &depth) in (0_u32..).zip(&targets) {
-            if depth != default {
-                cases.push((self.ir.i32(case), block_of(depth)?));
-            }
-        }
-        self.ir.builder().build_switch(index, block_of(default)?, &cases)?;
-        for (depth, block) in blocks {
-            self.ir.at_end(block);
-            self.branch_to(depth)?;
-        }
-        self.ir.at_end(switch_block);
-        self.leave();
-        Ok(())
-    }
-
-    /// `return`
-    pub(super) fn return_values(&mut self) -> Result<(), Error> {
-        let outermost = u32::try_from(self.frames.len() - 1).map_err(|_| missing_frame())?;
-        self.branch(outermost)
-    }
-
     fn emit_return(&mut self) -> Result<(), Error> {
         let values = std::mem::take(&mut self.stack);
         self.ir.emit_return(self.context, &self.signature, &values)
-    }
-
-    /// From here to the end of the frame, control reaches nothing.
-    pub(super) fn leave(&mut self) {
-        self.reachable = false;
-    }
-
-    /// Pops an i32 as a truth value.
-    pub(super) fn pop_condition(&mut self) -> Result<IntValue<'ctx>, Error> {
-        let value = self.pop_int()?;
-        if let Some(truth) = constant(value) {
-            return Ok(self.ir.types.i1.const_int(u64::from(truth != 0), false));
-        }
-        if let Some(condition) = self.ir.widened_condition(value) {
-            return Ok(condition);
-        }
-        self.ir.icmp(inkwell::IntPredicate::NE, value, self.ir.i32(0))
     }
 
     /// Follows the nesting of code that control cannot reach.

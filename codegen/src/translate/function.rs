@@ -1,11 +1,11 @@
 //! [`FunctionTranslator`]: the translation of one function body.
 //!
 //! The body is read once; each operator is validated and then, if control can reach it, translated to SSA form at once. Local variables
-//! and the operand stack exist only here, as the SSA values that they hold; [`super::control`] merges them where paths meet.
+//! and the operand stack exist only here, as the SSA values that they hold; [`super::control`] merges them where paths meet, [`super::branch`] is how they part.
 //!
 //! What operators build on:
 //!
-//! * [`FunctionTranslator::pop`] (`pop_int`, `pop_float`, `pop_pointer`, `pop_n`) and [`FunctionTranslator::push`]: operands and results, in the LLVM
+//! * [`FunctionTranslator::pop`] (`pop_int`, `pop_float`, `pop_n`) and [`FunctionTranslator::push`]: operands and results, in the LLVM
 //!   types that [`crate::ir::types`] gives for their wasm types. A v128 is always `<2 x i64>` on the stack.
 //! * `ir`: the instructions, [`Ir`]; `ir.builder()` and `ir.module()` are LLVM's own.
 //! * [`FunctionTranslator::trap_if`]: traps with a condition.
@@ -61,6 +61,8 @@ pub struct FunctionTranslator<'a, 'ctx> {
     /// How many frames have begun.
     pub(super) begun_frames: usize,
     pub(super) assigned: Assigned,
+    /// How many values all branches so far carry.
+    pub(super) edge_values: usize,
     /// Indices that were accessed on every path to here.
     pub(super) accessed: Accessed,
     /// Loads from linear memory.
@@ -128,6 +130,7 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
             dead_frames: 0,
             begun_frames: 0,
             assigned: Assigned::default(),
+            edge_values: 0,
             accessed: Accessed::default(),
             loads: Vec::new(),
             helper_values: None,

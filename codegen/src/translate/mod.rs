@@ -4,6 +4,7 @@
 //! [`function`] translates one body: see there for what the operators in [`ops`] build on.
 
 pub mod address;
+pub mod branch;
 pub mod control;
 pub mod fuel;
 pub mod function;

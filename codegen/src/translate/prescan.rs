@@ -8,7 +8,7 @@ use wasmparser::{FunctionBody, Operator};
 use crate::error::{Error, ErrorKind};
 
 /// The most entries in the sets of one function: a bound on memory for bodies made to need much of it.
-const MAX_ENTRIES: usize = 1 << 24;
+const MAX_ENTRIES: usize = 1 << 22;
 
 /// For each block, loop and if of a body, in the order in which they begin, the local variables that are assigned in it, in ascending order.
 #[derive(Debug, Default)]

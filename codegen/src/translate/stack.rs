@@ -3,12 +3,12 @@
 //! The validator has seen each operator before it is translated, so operands are there and have the right types; a failure here is a
 //! defect of ours.
 
-use inkwell::values::{BasicValue, FloatValue, IntValue, PointerValue};
+use inkwell::values::{BasicValue, FloatValue, IntValue};
 
 use super::function::FunctionTranslator;
 use crate::error::Error;
 use crate::ir::Value;
-use crate::ir::builder::{float, int, pointer};
+use crate::ir::builder::{float, int};
 
 impl<'ctx> FunctionTranslator<'_, 'ctx> {
     /// Pushes a value, which has the LLVM type of its wasm type (see [`crate::ir::types`]).
@@ -47,13 +47,5 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
     /// An internal one when the top is none.
     pub fn pop_float(&mut self) -> Result<FloatValue<'ctx>, Error> {
         float(self.pop()?)
-    }
-
-    /// Pops a funcref.
-    ///
-    /// # Errors
-    /// An internal one when the top is none.
-    pub fn pop_pointer(&mut self) -> Result<PointerValue<'ctx>, Error> {
-        pointer(self.pop()?)
     }
 }

@@ -277,6 +277,34 @@ fn calls_of_helpers_have_their_location() {
     assert_ne!(location(scope).as_ref(), Some(&call), "the call is not at the function's beginning: {text}");
 }
 
+/// A body that makes the translator need memory out of proportion is refused, before it does.
+#[test]
+fn branches_that_carry_too_much_are_refused() {
+    let sets: String = (0..2000).map(|local| format!("(local.set {local} (i32.const 1))")).collect();
+    let branches = "(br_if 0 (local.get 0))".repeat(10_000);
+    let locals = "i32 ".repeat(2000);
+    let text = format!("(module (func (local {locals}) (block {branches} {sets})))");
+    let bytes = wat::parse_str(text).expect("the text is well formed");
+    let error = translate(&bytes, &options(Tunables::default(), Arch::X86_64)).expect_err("it is too much");
+    assert_eq!(error.kind, ErrorKind::Limit, "{error}");
+}
+
+/// The walk of one `i32.load` and one `call_indirect` through the translator.
+#[test]
+fn a_load_and_an_indirect_call_look_like_this() {
+    let text = ir(r#"(module (type $t (func (param i32) (result i32))) (memory 1) (table 2 2 funcref)
+        (func (param i32) (result i32)
+            (call_indirect (type $t) (i32.load offset=8 (local.get 0)) (local.get 0))))"#);
+    let body: Vec<&str> = text
+        .lines()
+        .skip_while(|line| !line.starts_with("define"))
+        .take_while(|line| *line != "}")
+        .filter(|line| !line.is_empty())
+        .map(|line| line.split(", !").next().unwrap_or(line))
+        .collect();
+    insta::assert_snapshot!(body.join("\n"));
+}
+
 /// Errors say what and where.
 #[test]
 fn bad_modules_are_refused() {
