@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds every guest from source: ./build.sh [--native] [OUT]
 #
-# OUT defaults to built/ beside this script; --native also builds the host's versions into target/native.
+# OUT defaults to built/ beside this script; --native also builds the host's versions into target/native, and
+# those for this machine's CPU into target/native-cpu.
 # The wasm bytes depend on the compilers' versions alone, not on where the checkout or cargo's home is.
 set -euo pipefail
 
@@ -53,16 +54,24 @@ for source in kernels/snapshots/*.c; do
 done
 chmod 644 "$out"/*.wasm
 
-if [[ $native == yes ]]; then
-    mkdir -p target/native
-    cargo build --locked --release --target-dir target -p guest-crates -p scheme
+# The host's programs, into target/$1: for the compilers' default target, or with further flags for this machine's CPU.
+build_native() {
+    local to=target/$1 clang_cpu=$2 rust_cpu=$3 source name
+    mkdir -p "$to"
+    CARGO_ENCODED_RUSTFLAGS="$CARGO_ENCODED_RUSTFLAGS$rust_cpu" cargo build --locked --release --target-dir "$to/cargo" -p guest-crates -p scheme
     for source in crates/src/bin/*.rs; do
         name=$(basename "$source" .rs)
-        install -m 755 "target/release/$name" "target/native/crate-$name"
+        install -m 755 "$to/cargo/release/$name" "$to/crate-$name"
     done
-    install -m 755 target/release/interp target/native/interp
+    install -m 755 "$to/cargo/release/interp" "$to/interp"
     for source in kernels/*.c; do
         name=$(basename "$source" .c)
-        "$clang" "${kernel_flags[@]}" "$source" -o "target/native/kernel-$name" -lm
+        # shellcheck disable=SC2086
+        "$clang" "${kernel_flags[@]}" $clang_cpu "$source" -o "$to/kernel-$name" -lm
     done
+}
+
+if [[ $native == yes ]]; then
+    build_native native '' ''
+    build_native native-cpu -march=native "${separator}-Ctarget-cpu=native"
 fi
