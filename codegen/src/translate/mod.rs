@@ -1,6 +1,6 @@
 //! Function bodies to LLVM IR: one pass over each body, validated, straight to SSA.
 //!
-//! [`module_partition`] translates some of a module's functions to one LLVM module. [`unit`] has what its functions share,
+//! [`module_partition`] translates some of a module's functions to one LLVM module. [`mod@unit`] has what its functions share,
 //! [`function`] translates one body: see there for what the operators in [`ops`] build on.
 
 pub mod address;
