@@ -1,4 +1,4 @@
-//! [`Input`]: a module file, read.
+//! Module files: read, and translated when they are text.
 
 use std::fs;
 use std::path::Path;

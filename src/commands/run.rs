@@ -78,7 +78,8 @@ fn execute(args: &RunArgs, file: &Path, guest_args: &[String], stop: &Stop, stat
         let instance = instantiate(&mut store, &linker, &module, &format!("`{}`", file.display()), stats)?;
         call(&mut store, instance, &module, args, file, guest_args, stats)
     })();
-    if result.is_err() && store.data().budget.refused() {
+    let failed = result.as_ref().is_err_and(|error| error.downcast_ref() != Some(&I32Exit(0)));
+    if failed && store.data().budget.refused() {
         note(&format!("note: {}\n", store.data().budget));
     }
     result

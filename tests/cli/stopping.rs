@@ -163,3 +163,22 @@ fn ctrl_c_ends_a_guest_that_waits() {
     drop(input);
     assert_eq!(output.status.code(), Some(130), "{:?}", output.status);
 }
+
+#[test]
+fn ctrl_c_ends_a_compilation() {
+    // Many seconds of work on any machine.
+    let step = "(local.set 0 (i32.rotl (i32.mul (local.get 0) (i32.load (local.get 1))) (local.get 1))) (i32.store (local.get 0) (local.get 1))";
+    let function = format!("(func (param i32 i32) {})", step.repeat(60));
+    let folder = Folder::new(&[(
+        "big.wat",
+        &format!("(module (memory 1) (func (export \"_start\")) {})", function.repeat(4000)),
+    )]);
+    let mut command = folder.command(&["run", "--stats", "big.wat"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("wasmo starts");
+    thread::sleep(Duration::from_millis(1500));
+    let start = Instant::now();
+    press_ctrl_c(&child);
+    let output = wait(child);
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(start.elapsed() < Duration::from_secs(10), "it took {:?}", start.elapsed());
+}
