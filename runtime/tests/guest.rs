@@ -1,5 +1,4 @@
 //! Entering and leaving guests, traps, interruption, and host functions, with a guest in assembly.
-#![cfg(target_arch = "x86_64")]
 
 mod support;
 

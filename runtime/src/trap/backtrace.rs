@@ -137,7 +137,9 @@ impl Backtrace {
             self.push_location(&location);
             let caller = location.step(at, read);
             match caller {
-                Some(caller) if caller.sp > at.sp => at = caller,
+                // The chain leads upwards; only a function that has no frame yet, and so its return address in a register,
+                // may have its caller's stack pointer.
+                Some(caller) if caller.sp > at.sp || (caller.sp == at.sp && at.lr != 0) => at = caller,
                 _ => return,
             }
         }

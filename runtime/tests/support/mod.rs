@@ -1,8 +1,8 @@
 //! A guest written in assembly: it stands for generated code, so that the runtime is tested without a compiler.
 //!
-//! Its functions follow a convention of their own: the context in r13, as in compiled code, and the array of values in
-//! rdi. All have type `[] -> []` and, but for their first instruction, a frame of 16 bytes with the return address,
-//! which is what the hand-made call frame information says.
+//! Its functions follow a convention of their own: the context in r13 (x20), as in compiled code, and the array of
+//! values in rdi (x0). All have type `[] -> []` and, but for their first instruction, a frame of 16 bytes with the
+//! return address, which is what the hand-made call frame information says.
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
@@ -23,16 +23,16 @@ use wasmo_runtime::{CallError, Extern, Failure, FuncHandle, InstanceId, Module, 
 const IMPORT: usize = (size_of::<VmContext>() + size_of::<u32>()).next_multiple_of(8);
 
 macro_rules! guest {
-    ($($index:literal $name:ident: $($line:literal),*;)*) => {
+    (begin: $begin:literal; end: $end:literal; $($index:literal $name:ident: $($line:literal),*;)*) => {
         global_asm!(
             ".pushsection .text.wasmo_test_guest, \"ax\", @progbits",
             ".p2align 4",
             ".globl test_guest_start", "test_guest_start:",
             $(
                 concat!(".globl ", stringify!($name)), concat!(stringify!($name), ":"),
-                "sub rsp, 8",
+                $begin,
                 $($line,)*
-                "add rsp, 8",
+                $end,
                 "ret",
             )*
             ".globl test_guest_end", "test_guest_end:",
@@ -77,7 +77,9 @@ pub mod func {
     pub const COUNT: u32 = 11;
 }
 
+#[cfg(target_arch = "x86_64")]
 guest! {
+    begin: "sub rsp, 8"; end: "add rsp, 8";
     1 test_answer: "mov qword ptr [rdi], 42";
     2 test_unreachable: ".byte 0x67, 0x0f, 0xb9, 0x40, {unreachable}";
     3 test_load: "mov rax, qword ptr [rdi]", "mov rax, qword ptr [rax]", "mov qword ptr [rdi], rax";
@@ -101,6 +103,58 @@ guest! {
         "mov r13, [rsp]";
 }
 
+#[cfg(target_arch = "aarch64")]
+guest! {
+    begin: "str x30, [sp, #-16]!"; end: "ldr x30, [sp], #16";
+    1 test_answer: "mov x9, #42", "str x9, [x0]";
+    2 test_unreachable: "brk #(0x5500 | {unreachable})";
+    3 test_load: "ldr x9, [x0]", "ldr x9, [x9]", "str x9, [x0]";
+    4 test_recurse: "bl test_recurse";
+    5 test_spin: "8: b 8b";
+    6 test_call_host: "str x20, [sp, #8]", "ldr x9, [x20, #{code}]", "ldr x20, [x20, #{context}]", "blr x9",
+        "ldr x20, [sp, #8]";
+    7 test_grow: "mov x3, x0", "mov x2, x20", "ldr x0, [x20, #{exec}]", "ldr x9, [x0, #{builtins}]",
+        "ldr x1, [x9, #{memory_grow}]", "ldr x9, [x9, #{exit}]", "blr x9";
+    8 test_init: "mov x3, x0", "mov x2, x20", "ldr x0, [x20, #{exec}]", "ldr x9, [x0, #{builtins}]",
+        "ldr x1, [x9, #{memory_init}]", "ldr x9, [x9, #{exit}]", "blr x9";
+    // The count is taken from the second value; x19 keeps it.
+    9 test_call_host_often: "str x19, [sp, #8]", "ldr x19, [x0, #16]",
+        "8: stp x20, x0, [sp, #-16]!", "ldr x9, [x20, #{code}]", "ldr x20, [x20, #{context}]", "blr x9",
+        "ldp x20, x0, [sp], #16", "subs x19, x19, #1", "b.ne 8b", "ldr x19, [sp, #8]";
+    10 test_fuel: "mov x3, x0", "mov x2, x20", "ldr x0, [x20, #{exec}]", "ldr x9, [x0, #{builtins}]",
+        "ldr x1, [x9, #{out_of_fuel}]", "ldr x9, [x9, #{exit}]", "blr x9";
+    // The thunks have no index of the guest's.
+    4294967295 test_exit: "mov x3, x0", "mov x2, x20", "ldr x0, [x20, #{exec}]", "ldr x1, [x20, #{callback}]",
+        "ldr x9, [x0, #{builtins}]", "ldr x9, [x9, #{exit}]", "blr x9";
+    4294967294 test_enter: "str x20, [sp, #8]", "mov x20, x1", "mov x9, x0", "mov x0, x2", "blr x9", "ldr x20, [sp, #8]";
+}
+
+/// The instruction that traps as unreachable.
+#[cfg(target_arch = "x86_64")]
+pub const TRAP: &[u8] = &[0x67, 0x0f, 0xb9, 0x40, TrapCode::Unreachable as u8];
+#[cfg(target_arch = "aarch64")]
+pub const TRAP: &[u8] = &(0xd420_0000u32 | (0x5500 | TrapCode::Unreachable as u32) << 5).to_le_bytes();
+
+/// Call frame instructions (DWARF 5, 6.4.2) at the start of every function and after its first instruction, and the
+/// column of the return address.
+#[cfg(target_arch = "x86_64")]
+mod frame {
+    /// CFA = rsp + 8, return address at CFA - 8.
+    pub const AT_START: &[u8] = &[0x0c, 7, 8, 0x90, 1];
+    /// After 4 bytes, CFA = rsp + 16.
+    pub const INSIDE: &[u8] = &[0x44, 0x0e, 16];
+    pub const RETURN_ADDRESS: u8 = 16;
+}
+
+#[cfg(target_arch = "aarch64")]
+mod frame {
+    /// CFA = sp.
+    pub const AT_START: &[u8] = &[0x0c, 31, 0];
+    /// After 4 bytes, CFA = sp + 16, x30 at CFA - 16.
+    pub const INSIDE: &[u8] = &[0x44, 0x0e, 16, 0x9e, 2];
+    pub const RETURN_ADDRESS: u8 = 30;
+}
+
 /// What the guest's `.eh_frame` would be: one description for each function, whose frame has 16 bytes after its first
 /// instruction.
 fn eh_frame(functions: &[FunctionRange]) -> Vec<u8> {
@@ -113,16 +167,14 @@ fn eh_frame(functions: &[FunctionRange]) -> Vec<u8> {
         record.extend(body);
         record
     };
-    // Version 1, no augmentation, factors 1 and -8, return address in column 16; CFA = r7 (rsp) + 8, return address at
-    // CFA - 8.
-    let mut section = record(&[0, 0, 0, 0, 1, 0, 1, 0x78, 16, 0x0c, 7, 8, 0x90, 1]);
+    // Version 1, no augmentation, factors 1 and -8.
+    let mut section = record(&[&[0, 0, 0, 0, 1, 0, 1, 0x78, frame::RETURN_ADDRESS], frame::AT_START].concat());
     for function in functions {
         let back = u32::try_from(section.len() + 4).unwrap();
         let mut body = back.to_le_bytes().to_vec();
         body.extend(u64::from(function.offset).to_le_bytes());
         body.extend(u64::from(function.size).to_le_bytes());
-        // After 4 bytes (`sub rsp, 8`), CFA = rsp + 16.
-        body.extend([0x44, 0x0e, 16]);
+        body.extend(frame::INSIDE);
         section.extend(record(&body));
     }
     section.extend([0; 4]);
