@@ -2,11 +2,13 @@
 //!
 //! They mirror [`wasmo_abi::types`], which the compiler and the runtime use, but leave room for what later proposals add: a [`RefType`] is a
 //! struct of a heap type and nullability although every reference is nullable today. [`value`] holds the types of values and functions,
-//! [`external`] those of everything that can be imported or exported.
+//! [`external`] those of everything that can be imported or exported, [`module`] those of a module's imports and exports.
 
 mod external;
+mod module;
 mod value;
 
-pub(crate) use external::entity_type;
-pub use external::{ExportType, ExternType, GlobalType, ImportType, MemoryType, Mutability, TableType};
+pub use external::{ExternType, GlobalType, MemoryType, Mutability, TableType};
+pub(crate) use module::entity_type;
+pub use module::{ExportType, ImportType};
 pub use value::{FuncType, HeapType, RefType, ValType};

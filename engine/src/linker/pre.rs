@@ -1,6 +1,6 @@
 //! [`InstancePre`]: a module whose imports are found.
 
-use super::Definition;
+use super::definition::Definition;
 use crate::{AsContextMut, Instance, Module, Result, StoreContextMut};
 use std::fmt;
 use std::marker::PhantomData;
