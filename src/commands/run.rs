@@ -164,7 +164,7 @@ fn call(
         if input::has_start_function(module.binary()) {
             return Ok(());
         }
-        bail!("`{}` has no `_start` to run; name a function with --invoke: {}", file.display(), functions(module));
+        bail!("`{}` has no `_start` to run; name a function with --invoke ({})", file.display(), functions(module));
     };
     let start = start.typed::<(), ()>(&*store).context("`_start` must have neither parameters nor results")?;
     stats.time(Phase::Run, || start.call(&mut *store, ()))
@@ -196,7 +196,12 @@ fn finish(args: &RunArgs, file: &Path, stop: &Stop, outcome: Result<()>) -> Resu
         return Ok(ExitCode::from(INTERRUPTED));
     }
     let Some(trap) = error.downcast_ref::<Trap>() else {
-        return Err(error);
+        let Some(backtrace) = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string) else { return Err(error) };
+        // The backtrace is one of the error's causes, and would hide those that say what went wrong.
+        let causes = error.chain().map(ToString::to_string).filter(|cause| *cause != backtrace);
+        let causes: String = causes.map(|cause| format!("  because: {cause}\n")).collect();
+        note(&format!("error: `{}` failed in a host call\n{causes}{}", file.display(), self::backtrace(&error)));
+        return Ok(ExitCode::FAILURE);
     };
     let why = match (trap, args.timeout) {
         (Trap::Interrupt, Some(limit)) if stop.requested() == Some(Reason::Timeout) => timeout_text(limit),

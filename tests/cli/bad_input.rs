@@ -164,3 +164,19 @@ fn wild_pointers_are_the_guests_mistake() {
         answer.stderr
     );
 }
+
+#[test]
+fn a_host_call_that_fails_has_a_backtrace() {
+    let folder = Folder::new(&[(
+        "n.wat",
+        r#"(module $n
+            (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+            (func (export "_start") (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"#,
+    )]);
+    folder.wasmo(&["run", "n.wat"]).gives(1, "").says(&[
+        "error: `n.wat` failed in a host call\n  because: ",
+        "exports no memory",
+        "\nwasm backtrace:\n    0: ",
+        " - n!_start\n",
+    ]);
+}
