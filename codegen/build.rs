@@ -4,7 +4,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const SOURCES: [&str; 5] = ["epoch.cpp", "protect.cpp", "session.cpp", "slab.cpp", "target.cpp"];
+const SOURCES: [&str; 7] =
+    ["arrays.cpp", "epoch.cpp", "optimize.cpp", "protect.cpp", "session.cpp", "slab.cpp", "target.cpp"];
 const PREFIX: &str = "LLVM_SYS_221_PREFIX";
 
 fn main() {

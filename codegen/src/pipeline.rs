@@ -7,7 +7,6 @@ use crate::error::Error;
 use crate::shim::{self, WasmoPollLayout};
 use inkwell::memory_buffer::MemoryBuffer;
 use inkwell::module::{Linkage, Module};
-use inkwell::passes::PassBuilderOptions;
 use inkwell::targets::{FileType, TargetMachine};
 use inkwell::values::AsValueRef;
 use llvm_sys::target_machine::LLVMCodeGenFileType;
@@ -58,26 +57,12 @@ impl Pipeline {
         Ok(())
     }
 
-    /// LLVM's own order of passes. Compared with it, O3 gave the same code for the same time on numeric kernels.
+    /// LLVM's own order of passes, with ours in it (`shim/optimize.cpp`). Compared with O2, O3 gave the same code for the same time on
+    /// numeric kernels.
     fn optimize(self, module: &Module<'_>, machine: &TargetMachine) -> Result<(), Failure> {
-        let options = PassBuilderOptions::create();
-        options.set_loop_vectorization(true);
-        options.set_loop_slp_vectorization(true);
-        options.set_loop_interleaving(true);
-        options.set_loop_unrolling(true);
-        // A profile of the call graph orders functions at link time, which wasmo's linker does not do.
-        options.set_call_graph_profile(false);
         let mut message = null_mut();
-        // SAFETY: module, machine and options are live for the call and used by this thread alone; the pass string ends in a zero byte.
-        let status = unsafe {
-            shim::wasmo_run_passes(
-                module.as_mut_ptr(),
-                c"default<O2>".as_ptr(),
-                machine.as_mut_ptr(),
-                options.as_mut_ptr(),
-                &raw mut message,
-            )
-        };
+        // SAFETY: module and machine are live for the call and used by this thread alone.
+        let status = unsafe { shim::wasmo_optimize(module.as_mut_ptr(), machine.as_mut_ptr(), &raw mut message) };
         outcome(status, message)
     }
 

@@ -8,7 +8,6 @@ use llvm_sys::error::LLVMErrorRef;
 use llvm_sys::orc2::{LLVMOrcExecutionSessionRef, LLVMOrcJITDylibRef, LLVMOrcObjectLayerRef};
 use llvm_sys::prelude::{LLVMMemoryBufferRef, LLVMModuleRef, LLVMValueRef};
 use llvm_sys::target_machine::{LLVMCodeGenFileType, LLVMTargetMachineRef, LLVMTargetRef};
-use llvm_sys::transforms::pass_builder::LLVMPassBuilderOptionsRef;
 
 /// `session.cpp`: an ORC session and its object layer.
 #[repr(C)]
@@ -35,11 +34,9 @@ unsafe extern "C" {
     pub(crate) fn wasmo_session_remove_dylib(session: *mut WasmoSession, dylib: LLVMOrcJITDylibRef) -> LLVMErrorRef;
     pub(crate) fn wasmo_session_take_reports(session: *mut WasmoSession) -> *mut c_char;
 
-    pub(crate) fn wasmo_run_passes(
+    pub(crate) fn wasmo_optimize(
         module: LLVMModuleRef,
-        passes: *const c_char,
         machine: LLVMTargetMachineRef,
-        options: LLVMPassBuilderOptionsRef,
         message: *mut *mut c_char,
     ) -> c_int;
     pub(crate) fn wasmo_emit(
@@ -51,6 +48,7 @@ unsafe extern "C" {
     ) -> c_int;
     pub(crate) fn wasmo_insert_epoch_polls(function: LLVMValueRef, layout: *const WasmoPollLayout);
 
+    pub(crate) fn wasmo_set_options();
     pub(crate) fn wasmo_cpu_has(
         target: LLVMTargetRef,
         triple: *const c_char,

@@ -100,3 +100,15 @@ fn the_search_for_loops_sees_scalar_code() {
     assert_eq!(loops, [["vmulsd %xmm0, %xmm1, %xmm0"]]);
     assert!(!is_packed(loops[0][0], "vmulpd"));
 }
+
+/// The producer has unrolled the inner loops of these kernels, so that each accesses a[i] and a[i + 1]. Whether two rows overlap is compared
+/// when the loop is entered, and once: a comparison of a[i] with a[i + 1] would find that they do, always, and the vectorised loop
+/// would never run.
+#[test]
+fn rows_are_compared_as_wholes() {
+    for name in ["matmul", "saxpy"] {
+        let ir = print(name, Print::OptimizedIr);
+        let compared = ir.lines().filter(|line| line.trim_start().starts_with("%found.conflict")).count();
+        assert_eq!(compared, 1, "comparisons of ranges in {name}:\n{ir}");
+    }
+}

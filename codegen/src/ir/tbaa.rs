@@ -64,6 +64,7 @@ pub struct Tag<'ctx>(MetadataValue<'ctx>);
 pub(super) struct Kinds {
     tbaa: u32,
     invariant_load: u32,
+    noundef: u32,
     prof: u32,
 }
 
@@ -72,6 +73,7 @@ impl Kinds {
         Self {
             tbaa: context.get_kind_id("tbaa"),
             invariant_load: context.get_kind_id("invariant.load"),
+            noundef: context.get_kind_id("noundef"),
             prof: context.get_kind_id("prof"),
         }
     }
@@ -101,9 +103,12 @@ impl<'ctx> Ir<'ctx> {
         self.set_metadata(instruction, tag.0, self.kinds.tbaa)
     }
 
-    /// Says that what `load` reads never changes while the code can run.
+    /// Says that what `load` reads is there from the beginning and never changes while the code can run.
     pub fn set_invariant(&self, load: InstructionValue<'ctx>) -> Result<(), Error> {
-        self.set_metadata(load, self.context().metadata_node(&[]), self.kinds.invariant_load)
+        for kind in [self.kinds.invariant_load, self.kinds.noundef] {
+            self.set_metadata(load, self.context().metadata_node(&[]), kind)?;
+        }
+        Ok(())
     }
 
     /// Says that `branch` hardly ever goes to its first successor.

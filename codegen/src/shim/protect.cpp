@@ -6,8 +6,10 @@
 
 #include "llvm-c/Core.h"
 #include "llvm-c/TargetMachine.h"
-#include "llvm-c/Transforms/PassBuilder.h"
+#include "llvm/IR/Module.h"
 #include "llvm/Support/ErrorHandling.h"
+#include "llvm/Target/TargetMachine.h"
+#include "optimize.h"
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
@@ -55,17 +57,11 @@ template <typename Body> int protect(char **message, Body body) {
 
 extern "C" {
 
-/// LLVMRunPasses. Results as `protect` says; the message is to be freed with LLVMDisposeMessage.
-int wasmo_run_passes(LLVMModuleRef module, const char *passes, LLVMTargetMachineRef machine,
-                     LLVMPassBuilderOptionsRef options, char **message) {
+/// Runs the passes of `wasmo_optimize_module`. Results as `protect` says; the message is to be freed with LLVMDisposeMessage.
+int wasmo_optimize(LLVMModuleRef module, LLVMTargetMachineRef machine, char **message) {
   return protect(message, [=]() -> char * {
-    LLVMErrorRef error = LLVMRunPasses(module, passes, machine, options);
-    if (error == nullptr)
-      return nullptr;
-    char *text = LLVMGetErrorMessage(error);
-    char *copy = strdup(text);
-    LLVMDisposeErrorMessage(text);
-    return copy;
+    wasmo_optimize_module(*llvm::unwrap(module), *reinterpret_cast<llvm::TargetMachine *>(machine));
+    return nullptr;
   });
 }
 

@@ -1,0 +1,14 @@
+//! See optimize.cpp.
+
+#ifndef WASMO_OPTIMIZE_H
+#define WASMO_OPTIMIZE_H
+
+namespace llvm {
+class Module;
+class TargetMachine;
+}
+
+/// Runs LLVM's passes of level O2, with both vectorisers, over `module`.
+void wasmo_optimize_module(llvm::Module &module, llvm::TargetMachine &machine);
+
+#endif
