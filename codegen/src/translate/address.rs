@@ -143,12 +143,16 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
     }
 
     /// `i32.add`, which does not wrap around when one operand was accessed and the other is a small constant.
+    ///
+    /// LLVM is told so only where the access has a check of its own. An access without one vanishes when nothing uses its value, and then the
+    /// sum may wrap after all: harmless in an address, which stays in the reservation, but not in a sum that may reach a
+    /// table's index or a branch, where LLVM could conclude from "never wraps" that a check is not needed.
     pub(super) fn add_i32(&mut self, a: IntValue<'ctx>, b: IntValue<'ctx>) -> Result<IntValue<'ctx>, Error> {
         let builder = self.ir.builder();
         // The constant is kept second, where `addition` looks for it.
         let (a, b) = if constant(a).is_some() { (b, a) } else { (a, b) };
         let small = constant(b).is_some_and(|addend| 0 < addend && addend <= MAX_UNWRAPPED_ADDEND);
-        Ok(if small && self.accessed.contains(a) {
+        Ok(if small && self.ir.options.tunables.strict_traps && self.accessed.contains(a) {
             builder.build_int_nuw_add(a, b, "")?
         } else {
             builder.build_int_add(a, b, "")?

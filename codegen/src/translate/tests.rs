@@ -233,30 +233,41 @@ fn loads_are_volatile_only_when_dropped() {
     assert_eq!(count(&text, "load volatile"), 0, "{text}");
 }
 
-/// What was accessed can be increased a little without wrap-around, where it was accessed on every path.
+/// What was accessed, with a check, can be increased a little without wrap-around, where it was accessed on every path.
 #[test]
 fn accessed_indices_do_not_wrap() {
-    let function = |memory: &str, body: &str| {
-        ir(&format!("(module (memory {memory}) (func (param i32 i32) (result i32) (local i32) {body}))"))
+    let ir = |tunables: Tunables, memory: &str, body: &str| {
+        let text = format!("(module (memory {memory}) (func (param i32 i32) (result i32) (local i32) {body}))");
+        let bytes = wat::parse_str(&text).expect("the test's module is well formed");
+        translate(&bytes, &options(tunables, Arch::X86_64)).expect("the test's module is valid")
+    };
+    let strict = Tunables { strict_traps: true, ..Tunables::default() };
+    let known = |memory: &str, body: &str| {
+        let relaxed = ir(Tunables::default(), memory, body);
+        assert!(!relaxed.contains("add nuw i32"), "an access without a check may vanish: {relaxed}");
+        ir(strict, memory, body).contains("add nuw i32")
     };
     let access = "(local.set 2 (i32.load (local.get 0)))";
     let then = "(i32.add (local.get 0) (i32.const 65536))";
-    assert!(function("1", &format!("{access} {then}")).contains("add nuw i32"), "after an access");
-    assert!(!function("1", then).contains("add nuw i32"), "without one");
-    assert!(!function("65536", &format!("{access} {then}")).contains("add nuw i32"), "in a memory that may be full");
+    assert!(known("1", &format!("{access} {then}")), "after an access");
+    assert!(!known("1", then), "without one");
+    assert!(!known("65536", &format!("{access} {then}")), "in a memory that may be full");
     let far = "(i32.add (local.get 0) (i32.const 65537))";
-    assert!(!function("1", &format!("{access} {far}")).contains("add nuw i32"), "too far");
+    assert!(!known("1", &format!("{access} {far}")), "too far");
     let sometimes = format!("(if (local.get 1) (then {access})) {then}");
-    assert!(!function("1", &sometimes).contains("add nuw i32"), "on some paths only");
+    assert!(!known("1", &sometimes), "on some paths only");
     let skipped = format!("(block (br_if 0 (local.get 1)) {access}) {then}");
-    assert!(!function("1", &skipped).contains("add nuw i32"), "on some paths only");
+    assert!(!known("1", &skipped), "on some paths only");
     let block = format!("(block {access}) {then}");
-    assert!(function("1", &block).contains("add nuw i32"), "in a block that nothing leaves early");
+    assert!(known("1", &block), "in a block that nothing leaves early");
     let looped = format!("(loop {access} (br_if 0 (local.get 1))) {then}");
-    assert!(function("1", &looped).contains("add nuw i32"), "after a loop that accesses");
+    assert!(known("1", &looped), "after a loop that accesses");
     let before =
         "(local.set 1 (i32.add (local.get 0) (i32.const 8))) (drop (i32.load (local.get 0))) (i32.load (local.get 1))";
-    assert!(function("1", before).contains("i64 8"), "a sum made before the access is taken apart at its use");
+    assert!(
+        ir(Tunables::default(), "1", before).contains("i64 8"),
+        "a sum before the access is taken apart at its use"
+    );
 }
 
 /// A far offset could make of a sum that wraps after all an address outside of the reservation.
