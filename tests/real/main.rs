@@ -160,6 +160,11 @@ fn graphviz_lays_out_a_graph() {
         (result != 0).then(|| String::from_utf8(graphviz.copy_out(result, len)).unwrap())
     };
     let svg = render(&mut graphviz, "digraph g { rankdir=LR; wasm -> ir -> code; ir -> ir }").unwrap();
-    assert!(svg.contains("<svg") && svg.matches("class=\"node\"").count() == 3 && svg.matches("class=\"edge\"").count() == 3, "{svg}");
+    assert!(
+        svg.contains("<svg")
+            && svg.matches("class=\"node\"").count() == 3
+            && svg.matches("class=\"edge\"").count() == 3,
+        "{svg}"
+    );
     assert_eq!(render(&mut graphviz, "digraph g { unfinished ->"), None);
 }
