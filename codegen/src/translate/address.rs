@@ -13,13 +13,14 @@ use std::mem::offset_of;
 
 use inkwell::IntPredicate;
 use inkwell::types::BasicType;
-use inkwell::values::{AsValueRef, BasicValue, InstructionOpcode, InstructionValue, IntValue, PointerValue};
+use inkwell::values::{AsValueRef, BasicValue, InstructionOpcode, IntValue, PointerValue};
 use wasmo_abi::index::MemoryIndex;
 use wasmo_abi::trap::TrapCode;
 use wasmo_abi::tunables::MAX_UNWRAPPED_ADDEND;
 use wasmo_abi::vm::{VmMemory, VmMemorySlot};
 use wasmparser::{MemArg, MemArgTarget};
 
+use super::dropped::is_dropped;
 use super::function::FunctionTranslator;
 use super::trap::constant;
 use crate::error::Error;
@@ -207,30 +208,5 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
             load.set_volatile(true).map_err(|error| Error::internal(format!("cannot keep a load: {error}")))?;
         }
         Ok(())
-    }
-}
-
-/// Whether nothing uses what `instruction` computes, apart from an extension that nothing uses.
-fn is_dropped(instruction: InstructionValue<'_>) -> bool {
-    let extends = |instruction: InstructionValue<'_>| {
-        matches!(
-            instruction.get_opcode(),
-            InstructionOpcode::ZExt | InstructionOpcode::SExt | InstructionOpcode::BitCast
-        )
-    };
-    match instruction.get_first_use() {
-        None => true,
-        Some(user) => {
-            user.get_next_use().is_none()
-                && match user.get_user() {
-                    inkwell::values::AnyValueEnum::InstructionValue(user) => {
-                        extends(user) && user.get_first_use().is_none()
-                    }
-                    inkwell::values::AnyValueEnum::IntValue(user) => {
-                        user.as_instruction_value().is_some_and(|user| extends(user) && user.get_first_use().is_none())
-                    }
-                    _ => false,
-                }
-        }
     }
 }

@@ -6,6 +6,7 @@
 pub mod address;
 pub mod branch;
 pub mod control;
+mod dropped;
 pub mod fuel;
 pub mod function;
 pub mod helper;

@@ -221,3 +221,18 @@ fn other_constants_are_not_hidden() {
     assert!(!expression("(f32x4.mul (local.get 0) (v128.const f32x4 5 2 3 4))").contains("fence"));
     assert!(!expression("(f32x4.add (local.get 0) (v128.const f32x4 2 2 2 2))").contains("fence"));
 }
+
+#[test]
+fn loads_stay_when_what_is_made_of_them_is_dropped() {
+    for (operands, operator) in [
+        ("(param i32)", "(v128.load32_splat (local.get 0))"),
+        ("(param i32)", "(v128.load8x8_s (local.get 0))"),
+        ("(param i32)", "(v128.load64_zero (local.get 0))"),
+        ("(param i32 v128)", "(v128.load8_lane 3 (local.get 0) (local.get 1))"),
+        ("(param i32 v128)", "(i32x4.add (v128.load (local.get 0)) (local.get 1))"),
+    ] {
+        let text = format!("(module (memory 1) (func {operands} (drop {operator})))");
+        let ir = translated(&wat::parse_str(&text).expect("a well-formed module"), Arch::X86_64);
+        assert!(ir.contains("load volatile"), "nothing keeps LLVM from dropping the load of {operator}:\n{ir}");
+    }
+}
