@@ -10,39 +10,14 @@ use inkwell::values::{AnyValueEnum, InstructionOpcode, InstructionValue};
 const MAX_USES: usize = 64;
 
 /// The instructions that compute a value and do nothing else, as far as the translator makes them of values.
+#[rustfmt::skip]
 const COMPUTES: &[InstructionOpcode] = {
     use InstructionOpcode::*;
     &[
-        Add,
-        Sub,
-        Mul,
-        And,
-        Or,
-        Xor,
-        Shl,
-        LShr,
-        AShr,
-        ICmp, // integers
-        FAdd,
-        FSub,
-        FMul,
-        FDiv,
-        FNeg,
-        FCmp, // floats
-        ZExt,
-        SExt,
-        Trunc,
-        BitCast,
-        FPExt,
-        FPTrunc,
-        SIToFP,
-        UIToFP,
-        FPToSI,
-        FPToUI, // conversions
-        ExtractElement,
-        InsertElement,
-        ShuffleVector,
-        Select,
+        Add, Sub, Mul, And, Or, Xor, Shl, LShr, AShr, ICmp,
+        FAdd, FSub, FMul, FDiv, FNeg, FCmp,
+        ZExt, SExt, Trunc, BitCast, FPExt, FPTrunc, SIToFP, UIToFP, FPToSI, FPToUI,
+        ExtractElement, InsertElement, ShuffleVector, Select,
     ]
 };
 
