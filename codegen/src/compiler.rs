@@ -15,7 +15,7 @@ use crate::orc::{self, Session};
 use crate::parse::{ParsedModule, parse_full};
 use crate::partition::{self, Partition};
 use crate::phases::{Phase, Phases};
-use crate::pipeline::{Failure, Pipeline};
+use crate::pipeline::{Effort, Failure, Pipeline};
 use crate::target::{Target, TargetOptions};
 use crate::thunks;
 use crate::translate;
@@ -31,7 +31,7 @@ use std::time::Instant;
 use wasmo_abi::code::{ModuleCode, Thunks};
 use wasmo_abi::index::{IndexVec, TypeIndex};
 use wasmo_abi::module::ModuleInfo;
-use wasmo_abi::tunables::Tunables;
+use wasmo_abi::tunables::{OptLevel, Tunables};
 use wasmo_abi::types::FuncType;
 
 /// Stack of a compiling thread in bytes: LLVM recurses along the depth of expressions, which is the guest's choice. Only what is used is committed.
@@ -101,7 +101,7 @@ impl Compiler {
     pub fn compile(&self, info: &ModuleInfo, bytes: &[u8], observer: &dyn Observer) -> Result<CompiledModule, Error> {
         let started = Instant::now();
         let parsed = parse_again(info, bytes)?;
-        let mut partitions = partition::divide(&parsed.info);
+        let mut partitions = partition::divide(&parsed, bytes);
         // The biggest first, so that no thread is left with a big one at the end.
         partitions.sort_by_key(|partition| (std::cmp::Reverse(partition.bytes), partition.start));
         let phases = Phases::default();
@@ -158,7 +158,7 @@ impl Compiler {
         let whole = partition::undivided(&parsed.info);
         job.with_stack(|| {
             job.with_module(&whole, |module, machine| {
-                let pipeline = Pipeline::new(self.tunables);
+                let pipeline = Pipeline::new(self.tunables, whole.effort);
                 if what != Print::Ir {
                     pipeline.run(module, machine)?;
                 }
@@ -289,7 +289,7 @@ impl Job<'_> {
 
     /// Compiles one partition; `None` when another has failed meanwhile.
     fn compile(&self, partition: &Partition, shared: &Shared<'_>) -> Result<Option<Object>, Error> {
-        let pipeline = Pipeline::new(self.compiler.tunables);
+        let pipeline = Pipeline::new(self.compiler.tunables, partition.effort);
         let buffer: Option<MemoryBuffer<'static>> = self.with_module(partition, |module, machine| {
             let stop = || shared.failed_at().is_some() || self.observer.cancelled();
             if stop() {
@@ -314,7 +314,7 @@ impl Job<'_> {
         let diagnostics = Diagnostics::default();
         let context = Context::create();
         diagnostics.collect(&context);
-        let machine = self.compiler.target.machine()?;
+        let machine = self.compiler.target.machine(partition.effort)?;
         let module = self.phases.time(Phase::Translate, || self.translate(&context, partition, &machine))?;
         let result = work(&module, &machine);
         if matches!(&result, Err(Failure { fatal: true, .. })) {
@@ -324,7 +324,7 @@ impl Job<'_> {
             std::mem::forget(context);
             return Ok(result?);
         }
-        self.compiler.target.give_back(machine);
+        self.compiler.target.give_back(machine, partition.effort);
         diagnostics.check()?;
         Ok(result?)
     }
@@ -345,14 +345,10 @@ impl Job<'_> {
             triple: target.triple().to_owned(),
         };
         let module = if partition.thunks.is_empty() {
-            let Partition { functions, copies, .. } = partition;
-            translate::module_partition(
-                context,
-                self.parsed,
-                self.bytes,
-                translate::Partition { functions, copies },
-                &options,
-            )?
+            let inlines = self.compiler.tunables.opt_level == OptLevel::Speed && partition.effort == Effort::Full;
+            let copies = if inlines { partition::copies(partition, self.parsed, self.bytes)? } else { Vec::new() };
+            let part = translate::Partition { functions: &partition.functions, copies: &copies };
+            translate::module_partition(context, self.parsed, self.bytes, part, &options)?
         } else {
             let ir = Ir::new(context, "thunks", &options);
             for &ty in &partition.thunks {

@@ -3,22 +3,38 @@
 //! A partition is what LLVM sees at once: large enough that functions are inlined into their neighbours, small enough that all cores have
 //! work to the end and that little IR is alive at a time. The division depends on the module alone, never on the number of threads, so that the
 //! same module always gives the same code.
+//!
+//! A large module is a large program, in which little of the code takes most of the time, and whose producer has optimised it. There the full
+//! effort is kept for small functions with innermost loops that call nothing: what the loop passes and vectorisers can improve.
 
 use crate::error::Error;
+use crate::parse::ParsedModule;
+use crate::pipeline::Effort;
 use std::collections::BTreeSet;
-use wasmo_abi::index::TypeIndex;
+use std::ops::Range;
+use wasmo_abi::index::{FuncIndex, TypeIndex};
 use wasmo_abi::module::{EntityRef, ModuleInfo};
+use wasmparser::Operator;
 
 /// A partition is full once its bodies have this many bytes.
 const TARGET_BYTES: usize = 64 << 10;
 
+/// Functions with bodies of at most this many bytes are copied into other partitions that call them, for inlining.
+const COPY_BYTES: usize = 100;
+
+/// Modules with more bytes of function bodies than this are large.
+const LARGE_MODULE: usize = 2 << 20;
+
+/// The size of function bodies, in bytes, up to which a large module's are worth the full effort.
+const WORTHY_BYTES: usize = 1 << 10;
+
 /// A part of a module that is compiled to one object: functions, or thunks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Partition {
+    /// How much time is spent on it.
+    pub(crate) effort: Effort,
     /// The functions, by their positions among the defined ones, ascending.
     pub(crate) functions: Vec<usize>,
-    /// Small functions of other partitions that these call, to be inlined; ascending.
-    pub(crate) copies: Vec<usize>,
     /// The types whose thunks are compiled.
     pub(crate) thunks: Vec<TypeIndex>,
     /// Size of the functions' bodies in bytes.
@@ -27,9 +43,21 @@ pub(crate) struct Partition {
     pub(crate) start: usize,
 }
 
+impl Default for Partition {
+    fn default() -> Self {
+        Self { effort: Effort::Full, functions: Vec::new(), thunks: Vec::new(), bytes: 0, start: 0 }
+    }
+}
+
 /// Divides a module. No partition is empty; a module without functions and thunks has none.
-pub(crate) fn divide(info: &ModuleInfo) -> Vec<Partition> {
-    let mut partitions = divide_into(info, TARGET_BYTES);
+pub(crate) fn divide(parsed: &ParsedModule, bytes: &[u8]) -> Vec<Partition> {
+    let info = &parsed.info;
+    let large = info.bodies.iter().map(Range::len).sum::<usize>() > LARGE_MODULE;
+    let effort = |position: usize| {
+        let worthy = |body: &Range<usize>| body.len() <= WORTHY_BYTES && has_leaf_loop(parsed, position, bytes);
+        if large && !info.bodies.get(position).is_some_and(worthy) { Effort::Light } else { Effort::Full }
+    };
+    let mut partitions = divide_into(info, TARGET_BYTES, effort);
     let thunks = thunk_types(info);
     if !thunks.is_empty() {
         let start = info.bodies.last().map_or(0, |body| body.end);
@@ -38,23 +66,75 @@ pub(crate) fn divide(info: &ModuleInfo) -> Vec<Partition> {
     partitions
 }
 
-/// All functions of a module as one partition.
-pub(crate) fn undivided(info: &ModuleInfo) -> Partition {
-    divide_into(info, usize::MAX).pop().unwrap_or_default()
-}
-
-fn divide_into(info: &ModuleInfo, target: usize) -> Vec<Partition> {
-    let mut partitions: Vec<Partition> = Vec::new();
-    for (position, body) in info.bodies.iter().enumerate() {
-        if partitions.last().is_none_or(|last| last.bytes >= target) {
-            partitions.push(Partition { start: body.start, ..Partition::default() });
-        }
-        if let Some(partition) = partitions.last_mut() {
-            partition.functions.push(position);
-            partition.bytes += body.len();
+/// Whether a function has a loop that contains neither a loop nor a call. False for malformed bodies, which the translator complains of.
+fn has_leaf_loop(parsed: &ParsedModule, position: usize, bytes: &[u8]) -> bool {
+    let Ok(Ok(operators)) = parsed.body(position, bytes).map(|body| body.get_operators_reader()) else { return false };
+    // For each open frame: whether it is a loop, and whether it is a leaf so far.
+    let mut frames: Vec<(bool, bool)> = Vec::new();
+    for operator in operators {
+        match operator {
+            Ok(Operator::Loop { .. }) => frames.push((true, true)),
+            Ok(Operator::Block { .. } | Operator::If { .. }) => frames.push((false, true)),
+            Ok(Operator::Call { .. } | Operator::CallIndirect { .. }) => {
+                if let Some(frame) = frames.last_mut() {
+                    frame.1 = false;
+                }
+            }
+            Ok(Operator::End) => match (frames.pop(), frames.last_mut()) {
+                (Some((true, true)), _) => return true,
+                (Some((_, false)), Some(outer)) => outer.1 = false,
+                _ => {}
+            },
+            Ok(_) => {}
+            Err(_) => return false,
         }
     }
-    partitions
+    false
+}
+
+/// The functions of other partitions that `partition` calls and that are small enough to be inlined, ascending.
+///
+/// # Errors
+/// When a body is malformed.
+pub(crate) fn copies(partition: &Partition, parsed: &ParsedModule, bytes: &[u8]) -> Result<Vec<usize>, Error> {
+    let info = &parsed.info;
+    let mut copies = BTreeSet::new();
+    for &position in &partition.functions {
+        let operators = parsed.body(position, bytes)?.get_operators_reader();
+        for operator in operators.map_err(|error| Error::malformed(&error))? {
+            let operator = operator.map_err(|error| Error::malformed(&error))?;
+            let Operator::Call { function_index } = operator else { continue };
+            let Some(callee) = info.defined_func(FuncIndex(function_index)) else { continue };
+            let small = info.bodies.get(callee).is_some_and(|body| body.len() <= COPY_BYTES);
+            if small && partition.functions.binary_search(&callee).is_err() {
+                copies.insert(callee);
+            }
+        }
+    }
+    Ok(copies.into_iter().collect())
+}
+
+/// All functions of a module as one partition.
+pub(crate) fn undivided(info: &ModuleInfo) -> Partition {
+    divide_into(info, usize::MAX, |_| Effort::Full).pop().unwrap_or_default()
+}
+
+/// Fills a partition for each effort, in the order of the functions.
+fn divide_into(info: &ModuleInfo, target: usize, effort: impl Fn(usize) -> Effort) -> Vec<Partition> {
+    let mut full: Vec<Partition> = Vec::new();
+    let mut open: [Option<Partition>; 2] = [None, None];
+    for (position, body) in info.bodies.iter().enumerate() {
+        let effort = effort(position);
+        let place = &mut open[effort as usize];
+        let partition = place.get_or_insert_with(|| Partition { effort, start: body.start, ..Partition::default() });
+        partition.functions.push(position);
+        partition.bytes += body.len();
+        if partition.bytes >= target {
+            full.extend(place.take());
+        }
+    }
+    full.extend(open.into_iter().flatten());
+    full
 }
 
 /// The types of functions that the host may call or that may be the host's: escaping and imported ones.
@@ -95,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_partition_ends_with_the_function_that_fills_it() {
-        let partitions = divide_into(&info(&[10, 10, 50, 1, 1]), 20);
+        let partitions = divide_into(&info(&[10, 10, 50, 1, 1]), 20, |_| Effort::Full);
         let functions: Vec<_> = partitions.iter().map(|partition| partition.functions.clone()).collect();
         assert_eq!(functions, [vec![0, 1], vec![2], vec![3, 4]]);
         assert_eq!(partitions.iter().map(|partition| partition.start).collect::<Vec<_>>(), [100, 120, 170]);
@@ -103,8 +183,30 @@ mod tests {
     }
 
     #[test]
+    fn efforts_are_kept_apart() {
+        let effort = |position| if position % 2 == 0 { Effort::Full } else { Effort::Light };
+        let partitions = divide_into(&info(&[10, 10, 10, 10, 10]), 20, effort);
+        let functions: Vec<_> =
+            partitions.iter().map(|partition| (partition.effort, &partition.functions[..])).collect();
+        assert_eq!(functions, [(Effort::Full, &[0, 2][..]), (Effort::Light, &[1, 3]), (Effort::Full, &[4])]);
+    }
+
+    #[test]
+    fn a_leaf_loop_contains_neither_loop_nor_call() {
+        let leaf = |body: &str| {
+            let bytes = wat::parse_str(format!("(module (func $f {body}))")).expect("the text is well-formed");
+            has_leaf_loop(&crate::parse::parse_full(&bytes).expect("the module is valid"), 0, &bytes)
+        };
+        assert!(leaf("(loop (br 0))"));
+        assert!(leaf("(call $f) (loop (call $f) (block (loop (block))))"));
+        assert!(!leaf("(block (call $f))"));
+        assert!(!leaf("(loop (block (call $f)))"));
+        assert!(!leaf("(loop (loop (call $f)))"));
+    }
+
+    #[test]
     fn an_empty_module_has_no_partition() {
-        assert!(divide(&info(&[])).is_empty());
+        assert!(divide_into(&info(&[]), 20, |_| Effort::Full).is_empty());
         assert_eq!(undivided(&info(&[])), Partition::default());
     }
 

@@ -22,6 +22,16 @@ use wasmo_abi::vm::{VmContext, VmExecContext};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pipeline {
     tunables: Tunables,
+    effort: Effort,
+}
+
+/// How much time a function is worth, when code is optimised at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Effort {
+    /// A quarter of the time: no loop is optimised, and instructions are selected one by one.
+    Light,
+    /// All that LLVM can do.
+    Full,
 }
 
 /// Why a module could not be compiled. LLVM's failures are bugs of ours, or of LLVM.
@@ -40,8 +50,8 @@ impl From<Failure> for Error {
 }
 
 impl Pipeline {
-    pub(crate) fn new(tunables: Tunables) -> Self {
-        Self { tunables }
+    pub(crate) fn new(tunables: Tunables, effort: Effort) -> Self {
+        Self { tunables, effort }
     }
 
     /// Runs all passes over the IR of `module`.
@@ -62,7 +72,10 @@ impl Pipeline {
     fn optimize(self, module: &Module<'_>, machine: &TargetMachine) -> Result<(), Failure> {
         let mut message = null_mut();
         // SAFETY: module and machine are live for the call and used by this thread alone.
-        let status = unsafe { shim::wasmo_optimize(module.as_mut_ptr(), machine.as_mut_ptr(), &raw mut message) };
+        let status = unsafe {
+            let light = self.effort == Effort::Light;
+            shim::wasmo_optimize(module.as_mut_ptr(), machine.as_mut_ptr(), light, &raw mut message)
+        };
         outcome(status, message)
     }
 

@@ -37,6 +37,7 @@ unsafe extern "C" {
     pub(crate) fn wasmo_optimize(
         module: LLVMModuleRef,
         machine: LLVMTargetMachineRef,
+        light: bool,
         message: *mut *mut c_char,
     ) -> c_int;
     pub(crate) fn wasmo_emit(

@@ -8,13 +8,15 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::ir::context::Arch;
+use crate::pipeline::Effort;
 use crate::shim;
 use inkwell::OptimizationLevel;
 use inkwell::targets::{
     CodeModel, InitializationConfig, RelocMode, Target as LlvmTarget, TargetMachine, TargetMachineOptions, TargetTriple,
 };
+use llvm_sys::target_machine::LLVMSetTargetMachineFastISel;
 use std::ffi::CString;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 use wasmo_abi::tunables::OptLevel;
 
 /// Which CPU to compile for.
@@ -51,7 +53,7 @@ pub(crate) struct Target {
     features: String,
     level: OptimizationLevel,
     /// Machines that no thread uses at the moment: making one costs as much as compiling a small function.
-    idle: Mutex<Vec<Idle>>,
+    idle: Mutex<Vec<(Effort, Idle)>>,
 }
 
 /// A target machine that no thread uses.
@@ -73,6 +75,9 @@ impl Target {
     /// # Errors
     /// `Unsupported` when LLVM does not know the CPU, when it lacks what generated code needs, or when it has what this process's CPU lacks.
     pub(crate) fn new(cpu: &Cpu, opt_level: OptLevel) -> Result<Self, Error> {
+        static OPTIONS: Once = Once::new();
+        // SAFETY: LLVM reads its options while it compiles, which no thread of ours does before a target exists.
+        OPTIONS.call_once(|| unsafe { shim::wasmo_set_options() });
         LlvmTarget::initialize_native(&InitializationConfig::default()).map_err(Error::internal)?;
         let triple = TargetMachine::get_default_triple();
         let target = LlvmTarget::from_triple(&triple).map_err(|error| Error::internal(error.to_string()))?;
@@ -162,24 +167,32 @@ impl Target {
     }
 
     /// A target machine for the calling thread: one given back earlier, or a new one.
-    pub(crate) fn machine(&self) -> Result<TargetMachine, Error> {
-        if let Some(Idle(machine)) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+    pub(crate) fn machine(&self, effort: Effort) -> Result<TargetMachine, Error> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(position) = idle.iter().position(|&(for_effort, _)| for_effort == effort) {
+            let (_, Idle(machine)) = idle.swap_remove(position);
             return Ok(machine);
         }
+        drop(idle);
         let options = TargetMachineOptions::new()
             .set_cpu(&self.cpu)
             .set_features(&self.features)
             .set_level(self.level)
             .set_reloc_mode(RelocMode::PIC)
             .set_code_model(CodeModel::Small);
-        self.target
-            .create_target_machine_from_options(&self.triple, options)
-            .ok_or_else(|| Error::internal(format!("LLVM makes no target machine for {}", self.cpu)))
+        let machine = self.target.create_target_machine_from_options(&self.triple, options);
+        let machine =
+            machine.ok_or_else(|| Error::internal(format!("LLVM makes no target machine for {}", self.cpu)))?;
+        if effort == Effort::Light {
+            // SAFETY: the machine is live and used by this thread alone.
+            unsafe { LLVMSetTargetMachineFastISel(machine.as_mut_ptr(), 1) };
+        }
+        Ok(machine)
     }
 
     /// Gives a machine back for the next thread. One that LLVM failed on fatally must not come here.
-    pub(crate) fn give_back(&self, machine: TargetMachine) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(Idle(machine));
+    pub(crate) fn give_back(&self, machine: TargetMachine, effort: Effort) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((effort, Idle(machine)));
     }
 }
 

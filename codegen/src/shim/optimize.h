@@ -8,7 +8,7 @@ class Module;
 class TargetMachine;
 }
 
-/// Runs LLVM's passes of level O2, with both vectorisers, over `module`.
-void wasmo_optimize_module(llvm::Module &module, llvm::TargetMachine &machine);
+/// Runs LLVM's passes of level O2, with both vectorisers, over `module`; or, when `light`, only those that clean up after the translator.
+void wasmo_optimize_module(llvm::Module &module, llvm::TargetMachine &machine, bool light);
 
 #endif

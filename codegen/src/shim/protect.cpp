@@ -58,9 +58,9 @@ template <typename Body> int protect(char **message, Body body) {
 extern "C" {
 
 /// Runs the passes of `wasmo_optimize_module`. Results as `protect` says; the message is to be freed with LLVMDisposeMessage.
-int wasmo_optimize(LLVMModuleRef module, LLVMTargetMachineRef machine, char **message) {
+int wasmo_optimize(LLVMModuleRef module, LLVMTargetMachineRef machine, bool light, char **message) {
   return protect(message, [=]() -> char * {
-    wasmo_optimize_module(*llvm::unwrap(module), *reinterpret_cast<llvm::TargetMachine *>(machine));
+    wasmo_optimize_module(*llvm::unwrap(module), *reinterpret_cast<llvm::TargetMachine *>(machine), light);
     return nullptr;
   });
 }
