@@ -74,9 +74,9 @@ pub struct Step {
     pub export: String,
     /// How it ended.
     pub outcome: Outcome,
-    /// Exported globals in the order of exports.
+    /// Exported globals, in the order of the exports' names.
     pub globals: Vec<Value>,
-    /// Size in bytes and hash of each exported memory in the order of exports.
+    /// Size in bytes and hash of each exported memory, in the order of the exports' names.
     pub memories: Vec<(usize, u64)>,
 }
 

@@ -20,8 +20,9 @@ pub fn run(wasm: &[u8]) -> Result<Observation, Error> {
         }
     };
     observation.0.push(look(&store, instance, String::new(), Outcome::Returned(Vec::new())));
-    let funcs: Vec<_> =
+    let mut funcs: Vec<_> =
         instance.exports(&store).filter_map(|export| Some((export.name().to_owned(), export.into_func()?))).collect();
+    funcs.sort_by(|a, b| a.0.cmp(&b.0));
     for (call, (name, func)) in funcs.into_iter().enumerate() {
         let ty = func.ty(&store);
         let params: Vec<Val> = ty
@@ -42,7 +43,9 @@ pub fn run(wasm: &[u8]) -> Result<Observation, Error> {
 
 fn look(store: &Store<()>, instance: Instance, export: String, outcome: Outcome) -> Step {
     let (mut globals, mut memories) = (Vec::new(), Vec::new());
-    for export in instance.exports(store) {
+    let mut exports: Vec<_> = instance.exports(store).collect();
+    exports.sort_by(|a, b| a.name().cmp(b.name()));
+    for export in exports {
         match export.into_extern() {
             Extern::Global(global) => globals.push(value(&global.get(store))),
             Extern::Memory(memory) => memories.push((memory.data_size(store), hash(memory.data(store)))),
@@ -87,7 +90,12 @@ fn value(val: &Val) -> Value {
 }
 
 fn failure(error: &Error) -> Outcome {
-    let Some(code) = error.as_trap_code() else { return Outcome::Failed(error.to_string()) };
+    let Some(code) = error.as_trap_code() else {
+        let text = error.to_string();
+        // An element segment that does not fit is an error of wasmi's own and a trap in the specification.
+        let trap = text.starts_with("out of bounds table access").then_some(Outcome::Trapped(Trap::TableOutOfBounds));
+        return trap.unwrap_or(Outcome::Failed(text));
+    };
     Outcome::Trapped(match code {
         TrapCode::UnreachableCodeReached => Trap::Unreachable,
         TrapCode::MemoryOutOfBounds => Trap::MemoryOutOfBounds,

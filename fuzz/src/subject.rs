@@ -21,10 +21,11 @@ pub fn run(wasm: &[u8], strict_traps: bool) -> Result<Observation> {
         }
     };
     observation.0.push(look(&mut store, instance, String::new(), Outcome::Returned(Vec::new())));
-    let funcs: Vec<(String, Func)> = instance
+    let mut funcs: Vec<(String, Func)> = instance
         .exports(&mut store)
         .filter_map(|export| Some((export.name().to_owned(), export.into_func()?)))
         .collect();
+    funcs.sort_by(|a, b| a.0.cmp(&b.0));
     for (call, (name, func)) in funcs.into_iter().enumerate() {
         let ty = func.ty(&store);
         let params: Vec<Val> =
@@ -41,8 +42,10 @@ pub fn run(wasm: &[u8], strict_traps: bool) -> Result<Observation> {
 
 fn look(store: &mut Store<()>, instance: Instance, export: String, outcome: Outcome) -> Step {
     let (mut globals, mut memories) = (Vec::new(), Vec::new());
-    let exports: Vec<Extern> = instance.exports(&mut *store).map(|export| export.into_extern()).collect();
-    for export in exports {
+    let mut exports: Vec<(String, Extern)> =
+        instance.exports(&mut *store).map(|export| (export.name().to_owned(), export.into_extern())).collect();
+    exports.sort_by(|a, b| a.0.cmp(&b.0));
+    for (_, export) in exports {
         match export {
             Extern::Global(global) => globals.push(value(&global.get(&mut *store))),
             Extern::Memory(memory) => memories.push((memory.data_size(&*store), hash(memory.data(&*store)))),
@@ -94,8 +97,8 @@ fn failure(error: &Error) -> Outcome {
     Outcome::Trapped(match trap {
         wasmo::Trap::UnreachableCodeReached => Trap::Unreachable,
         wasmo::Trap::MemoryOutOfBounds => Trap::MemoryOutOfBounds,
-        // wasmi calls an index outside of the table by this name too.
-        wasmo::Trap::TableOutOfBounds => Trap::TableOutOfBounds,
+        // wasmi has one name for both.
+        wasmo::Trap::TableOutOfBounds | wasmo::Trap::UndefinedElement => Trap::TableOutOfBounds,
         wasmo::Trap::IndirectCallToNull => Trap::IndirectCallToNull,
         wasmo::Trap::BadSignature => Trap::IndirectCallTypeMismatch,
         wasmo::Trap::IntegerDivisionByZero => Trap::IntegerDivideByZero,

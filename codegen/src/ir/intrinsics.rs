@@ -40,6 +40,18 @@ impl<'ctx> Ir<'ctx> {
         Ok(self.builder().build_direct_call(function, &arguments, "")?)
     }
 
+    /// An instruction without code that may read all memory: stores before it are done, even if nothing that LLVM sees reads them.
+    ///
+    /// # Errors
+    /// An internal one when the builder refuses.
+    pub fn keep_stores(&self) -> Result<(), Error> {
+        let ty = self.types.void.fn_type(&[], false);
+        let nothing =
+            self.context().create_inline_asm(ty, String::new(), "~{memory}".to_owned(), true, false, None, false);
+        self.builder().build_indirect_call(ty, nothing, &[], "")?;
+        Ok(())
+    }
+
     fn intrinsic_function(&self, name: &str, types: &[BasicTypeEnum<'ctx>]) -> Result<FunctionValue<'ctx>, Error> {
         use std::fmt::Write as _;
         let mut key = name.to_owned();

@@ -41,6 +41,8 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
     /// An internal one when the builder refuses.
     pub fn emit_trap(&mut self, code: TrapCode) -> Result<(), Error> {
         self.locate();
+        // Nothing that LLVM sees reads memory after a trap, so it would drop the stores before it; but the host sees memory and globals.
+        self.ir.keep_stores()?;
         let code = self.ir.types.i8.const_int(code as u64, false);
         let call = self.ir.intrinsic_call("llvm.ubsantrap", &[], &[code.into()])?;
         // Two traps of one function are told apart by their addresses only.
