@@ -289,6 +289,7 @@ impl Job<'_> {
 
     /// Compiles one partition; `None` when another has failed meanwhile.
     fn compile(&self, partition: &Partition, shared: &Shared<'_>) -> Result<Option<Object>, Error> {
+        let started = Instant::now();
         let pipeline = Pipeline::new(self.compiler.tunables, partition.effort);
         let buffer: Option<MemoryBuffer<'static>> = self.with_module(partition, |module, machine| {
             let stop = || shared.failed_at().is_some() || self.observer.cancelled();
@@ -301,6 +302,14 @@ impl Job<'_> {
             }
             self.phases.time(Phase::Emit, || pipeline.emit(module, machine, FileType::Object)).map(Some)
         })?;
+        tracing::trace!(
+            start = partition.start,
+            bytes = partition.bytes,
+            functions = partition.functions.len(),
+            effort = ?partition.effort,
+            elapsed = ?started.elapsed(),
+            "partition"
+        );
         let object = buffer.map(|buffer| self.phases.time(Phase::Read, || Object::new(buffer.as_slice().to_vec())));
         object.transpose()
     }

@@ -26,7 +26,7 @@ const COPY_BYTES: usize = 100;
 const LARGE_MODULE: usize = 2 << 20;
 
 /// The size of function bodies, in bytes, up to which a large module's are worth the full effort.
-const WORTHY_BYTES: usize = 1 << 10;
+const WORTHY_BYTES: usize = 512;
 
 /// A part of a module that is compiled to one object: functions, or thunks.
 #[derive(Clone, Debug, PartialEq, Eq)]

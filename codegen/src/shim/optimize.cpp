@@ -2,6 +2,7 @@
 
 #include "optimize.h"
 #include "arrays.h"
+#include "llvm/Analysis/CFG.h"
 #include "llvm/Analysis/CGSCCPassManager.h"
 #include "llvm/Analysis/LoopAnalysisManager.h"
 #include "llvm/IR/Module.h"
@@ -17,6 +18,23 @@ namespace {
 /// producer of the module has optimised it, in a tenth of the time.
 constexpr StringLiteral CLEAN_UP =
     "function(early-cse<memssa>,simplifycfg,instcombine<max-iterations=1;no-verify-fixpoint>,simplifycfg)";
+
+/// Blocks with more instructions than this cost the code generator time that grows with their square.
+constexpr size_t LONG_BLOCK = 1000;
+
+/// Spares functions with a long block and without loops what is optional in the code generator: they run once, to fill a table or to initialise a module.
+void spare_straight_lines(Module &module) {
+  for (Function &function : module) {
+    if (none_of(function, [](const BasicBlock &block) { return block.size() > LONG_BLOCK; }))
+      continue;
+    SmallVector<std::pair<const BasicBlock *, const BasicBlock *>, 8> edges;
+    FindFunctionBackedges(function, edges);
+    if (!edges.empty())
+      continue;
+    function.addFnAttr(Attribute::NoInline);
+    function.addFnAttr(Attribute::OptimizeNone);
+  }
+}
 
 } // namespace
 
@@ -48,4 +66,5 @@ void wasmo_optimize_module(Module &module, TargetMachine &machine, bool light) {
   ModulePassManager passes;
   cantFail(builder.parsePassPipeline(passes, CLEAN_UP));
   passes.run(module, modules);
+  spare_straight_lines(module);
 }
