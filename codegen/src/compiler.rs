@@ -102,8 +102,10 @@ impl Compiler {
         let started = Instant::now();
         let parsed = parse_again(info, bytes)?;
         let mut partitions = partition::divide(&parsed, bytes);
-        // The biggest first, so that no thread is left with a big one at the end.
-        partitions.sort_by_key(|partition| (std::cmp::Reverse(partition.bytes), partition.start));
+        // The longest work first, so that no thread is left with it at the end.
+        partitions.sort_by_key(|partition| {
+            (partition.effort != Effort::Full, std::cmp::Reverse(partition.bytes), partition.start)
+        });
         let phases = Phases::default();
         let job = Job { compiler: self, parsed: &parsed, bytes, observer, phases: &phases };
         let objects = job.run(&partitions)?;
