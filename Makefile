@@ -35,7 +35,7 @@ invariants:
 	@! $(CARGO) tree --locked -p wasmo-runtime | grep -q llvm-sys || { echo 'runtime must not know LLVM'; exit 1; }
 	@! $(CARGO) tree --locked -p wasmo --no-default-features | grep -q llvm-sys || { echo 'engine without its compiler must not know LLVM'; exit 1; }
 	@grep -q 'forbid(unsafe_code)' abi/src/lib.rs || { echo 'abi must forbid unsafe code'; exit 1; }
-	@! grep -rlE '\binkwell::builder|\.build_[a-z]+\(' codegen/src | grep -vE '^codegen/src/(ir|translate|thunks)' || { echo 'only ir, translate and thunks build IR'; exit 1; }
+	@! grep -rlE '\.build_[a-z_]+\(' codegen/src | grep -vE '^codegen/src/(ir|translate|thunks)' || { echo 'only ir, translate and thunks build IR'; exit 1; }
 
 unit:
 	$(CARGO) test --release --workspace --locked

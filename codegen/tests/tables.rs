@@ -62,8 +62,8 @@ fn a_trapping_instruction_leads_back_to_its_operator() {
         let (info, bytes, code) = link(&compiler, TRAP);
         let unit =
             code.units.iter().find(|unit| unit.functions[0].func.is_some()).expect("the functions are in a unit");
-        let cases: [(u32, TrapCode, fn(&Operator<'_>) -> bool); 3] = [
-            (1, TrapCode::IntegerDivideByZero, div_u),
+        let cases = [
+            (1, TrapCode::IntegerDivideByZero, div_u as fn(&Operator<'_>) -> bool),
             (2, TrapCode::Unreachable, unreachable),
             (3, TrapCode::Unreachable, unreachable),
         ];

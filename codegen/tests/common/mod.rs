@@ -84,6 +84,7 @@ pub struct Instance {
     builtins: Box<VmBuiltins>,
     epoch: Box<AtomicU64>,
     memory: Vec<u8>,
+    #[expect(clippy::vec_box, reason = "generated code keeps the addresses of the records")]
     hosts: Vec<Box<VmHostFunc>>,
     thunks: Vec<Arc<dyn Any + Send + Sync>>,
 }
