@@ -385,3 +385,58 @@ fn panicked(panic: &(dyn Any + Send)) -> Error {
         .unwrap_or_default();
     Error::internal(format!("panic: {message}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasmo_abi::vm::{RawValue, VmContext};
+
+    /// Modules large enough for the light effort take too long for a test, so it is chosen here.
+    #[test]
+    fn code_of_either_effort_computes_the_same() {
+        // A loop, a switch, calls, 64-bit and floating-point arithmetic: instructions that are selected in both ways.
+        let text = r#"(module
+            (func $mix (param i64 f64 i32) (result i64)
+                (block (block (block (br_table 0 1 2 (i32.and (local.get 2) (i32.const 3))))
+                    (return (i64.mul (local.get 0) (i64.const 31))))
+                    (return (i64.rotl (local.get 0) (i64.extend_i32_u (local.get 2)))))
+                (i64.xor (local.get 0) (i64.trunc_sat_f64_s (f64.mul (local.get 1) (f64.const 1.5)))))
+            (func (export "run") (param $n i32) (result i64) (local $x i64)
+                (local.set $x (i64.const 1))
+                (loop $again
+                    (local.set $x (call $mix
+                        (i64.add (local.get $x) (i64.const 7))
+                        (f64.sqrt (f64.convert_i32_u (local.get $n)))
+                        (local.get $n)))
+                    (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+                (local.get $x)))"#;
+        let bytes = wat::parse_str(text).expect("the text is well-formed");
+        let parsed = parse_full(&bytes).expect("the module is valid");
+        let mut expected = 1_u64;
+        for n in (1..=1000_u32).rev() {
+            let sum = expected.wrapping_add(7);
+            #[allow(clippy::cast_possible_truncation, reason = "the value is small")]
+            let float = (f64::from(n).sqrt() * 1.5) as u64;
+            expected = match n & 3 {
+                0 => sum.wrapping_mul(31),
+                1 => sum.rotate_left(n),
+                _ => sum ^ float,
+            };
+        }
+        let compiler = Compiler::new(Tunables::default(), TargetOptions::default()).expect("this machine is supported");
+        for effort in [Effort::Light, Effort::Full] {
+            let mut partitions = partition::divide(&parsed, &bytes);
+            partitions.iter_mut().for_each(|partition| partition.effort = effort);
+            let phases = Phases::default();
+            let job = Job { compiler: &compiler, parsed: &parsed, bytes: &bytes, observer: &(), phases: &phases };
+            let objects = job.run(&partitions).expect("the module compiles");
+            let code = compiler.link(&parsed.info, CompiledModule { objects }).expect("the module links");
+            let thunks = code.thunks(parsed.info.funcs[parsed.info.func_of_defined(1)].ty).expect("it is exported");
+            // The function looks at nothing in its context.
+            let mut context = [0_u128; 8];
+            let mut values = [RawValue::from_u32(1000)];
+            (thunks.enter)(code.entries[1] as *const u8, context.as_mut_ptr().cast::<VmContext>(), values.as_mut_ptr());
+            assert_eq!(values[0].as_u64(), expected, "{effort:?}");
+        }
+    }
+}
