@@ -1,41 +1,27 @@
 //! [`Compiler`]: from a module's bytes to live code.
 //!
-//! [`Compiler::compile`] divides the module ([`crate::partition`]) and compiles the partitions on threads of its own. Each partition has an LLVM context
-//! to itself, which is freed as soon as its object is made, so that the IR of only as many partitions as there are threads is alive.
-//! [`Compiler::link`] makes code of the objects.
-//!
-//! A module's mistakes are found by the translator; of several, the one that stands first is reported, whichever thread found it. What LLVM cannot
-//! compile, and a panic in a compiling thread, come back as errors of kind `Internal`.
+//! [`Compiler::compile`] divides the module ([`crate::partition`]) and has the partitions compiled to objects ([`crate::job`]);
+//! [`Compiler::link`] makes code of them ([`crate::orc`]).
 
-use crate::diagnostics::Diagnostics;
-use crate::error::{Error, ErrorKind};
-use crate::ir::{self, Ir};
+use crate::error::Error;
+use crate::job::Job;
 use crate::object::Object;
 use crate::orc::{self, Session};
 use crate::parse::{ParsedModule, parse_full};
 use crate::partition::{self, Partition};
 use crate::phases::{Phase, Phases};
-use crate::pipeline::{Effort, Failure, Pipeline};
+use crate::pipeline::{Effort, Pipeline};
 use crate::target::{Target, TargetOptions};
-use crate::thunks;
-use crate::translate;
-use inkwell::context::Context;
-use inkwell::memory_buffer::MemoryBuffer;
-use inkwell::module::Module;
-use inkwell::targets::{FileType, TargetMachine};
+use inkwell::targets::FileType;
 use std::any::Any;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 use wasmo_abi::code::{ModuleCode, Thunks};
 use wasmo_abi::index::{IndexVec, TypeIndex};
 use wasmo_abi::module::ModuleInfo;
-use wasmo_abi::tunables::{OptLevel, Tunables};
+use wasmo_abi::tunables::Tunables;
 use wasmo_abi::types::FuncType;
-
-/// Stack of a compiling thread in bytes: LLVM recurses along the depth of expressions, which is the guest's choice. Only what is used is committed.
-const STACK_SIZE: usize = 256 << 20;
 
 /// Watches a compilation. Called from several threads at a time.
 pub trait Observer: Sync {
@@ -74,9 +60,9 @@ pub struct CompiledModule {
 /// Compiles modules for one machine and one choice of [`Tunables`], and owns the linker for their code. Thread-safe.
 #[derive(Debug)]
 pub struct Compiler {
-    tunables: Tunables,
-    target: Target,
-    threads: usize,
+    pub(crate) tunables: Tunables,
+    pub(crate) target: Target,
+    pub(crate) threads: usize,
     session: Arc<Session>,
 }
 
@@ -181,262 +167,4 @@ fn parse_again(info: &ModuleInfo, bytes: &[u8]) -> Result<ParsedModule, Error> {
         return Err(Error::internal("the module's bytes are not those that were parsed"));
     }
     Ok(parsed)
-}
-
-/// The compilation of one module.
-struct Job<'a> {
-    compiler: &'a Compiler,
-    parsed: &'a ParsedModule,
-    bytes: &'a [u8],
-    observer: &'a dyn Observer,
-    phases: &'a Phases,
-}
-
-/// What the threads of one job share.
-struct Shared<'a> {
-    partitions: &'a [Partition],
-    next: AtomicUsize,
-    done: AtomicU64,
-    total: u64,
-    objects: Mutex<Vec<(usize, Object)>>,
-    error: Mutex<Option<Error>>,
-}
-
-impl Shared<'_> {
-    fn fail(&self, error: Error) {
-        let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
-        *first = partition::first(first.take(), error);
-    }
-
-    /// Where the first mistake so far stands; `Some(0)` when it stands nowhere.
-    fn failed_at(&self) -> Option<usize> {
-        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
-        error.as_ref().map(|error| error.offset.unwrap_or(0))
-    }
-}
-
-impl Job<'_> {
-    /// Compiles the partitions, in the order given, to objects in the order of the module.
-    fn run(&self, partitions: &[Partition]) -> Result<Vec<Object>, Error> {
-        let total: usize = partitions.iter().map(|partition| partition.bytes).sum();
-        let shared = Shared {
-            partitions,
-            next: AtomicUsize::new(0),
-            done: AtomicU64::new(0),
-            total: total as u64,
-            objects: Mutex::new(Vec::with_capacity(partitions.len())),
-            error: Mutex::new(None),
-        };
-        std::thread::scope(|scope| {
-            let spawn = |_| {
-                let thread = std::thread::Builder::new().name("wasmo-compile".to_owned()).stack_size(STACK_SIZE);
-                thread.spawn_scoped(scope, || self.work(&shared))
-            };
-            let threads: Vec<_> = (0..self.compiler.threads.min(partitions.len())).map(spawn).collect();
-            for thread in threads {
-                match thread.map(std::thread::ScopedJoinHandle::join) {
-                    Ok(Ok(())) => {}
-                    Ok(Err(panic)) => shared.fail(panicked(&*panic)),
-                    Err(error) => {
-                        shared.fail(Error::new(ErrorKind::Limit, format!("no thread to compile on: {error}")))
-                    }
-                }
-            }
-        });
-        if let Some(error) = shared.error.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            return Err(error);
-        }
-        if self.observer.cancelled() {
-            return Err(cancelled());
-        }
-        let mut objects = shared.objects.into_inner().unwrap_or_else(PoisonError::into_inner);
-        objects.sort_by_key(|&(start, _)| start);
-        Ok(objects.into_iter().map(|(_, object)| object).collect())
-    }
-
-    /// Runs `work` on a thread with a stack that is large enough for LLVM.
-    fn with_stack<T: Send>(&self, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
-        std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().stack_size(STACK_SIZE).spawn_scoped(scope, work);
-            let thread =
-                thread.map_err(|error| Error::new(ErrorKind::Limit, format!("no thread to compile on: {error}")))?;
-            thread.join().unwrap_or_else(|panic| Err(panicked(&*panic)))
-        })
-    }
-
-    /// Takes partitions until there are no more.
-    fn work(&self, shared: &Shared<'_>) {
-        while let Some(partition) = shared.partitions.get(shared.next.fetch_add(1, Ordering::Relaxed)) {
-            if self.observer.cancelled() {
-                shared.fail(cancelled());
-                return;
-            }
-            // After a mistake, only what stands before it is of interest, since a mistake there would be the first.
-            if shared.failed_at().is_some_and(|offset| offset <= partition.start) {
-                continue;
-            }
-            match self.compile(partition, shared) {
-                Ok(Some(object)) => {
-                    let mut objects = shared.objects.lock().unwrap_or_else(PoisonError::into_inner);
-                    objects.push((partition.start, object));
-                }
-                Ok(None) => {}
-                Err(error) => shared.fail(error),
-            }
-            let bytes = partition.bytes as u64;
-            let done = shared.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
-            self.observer.progress(done, shared.total);
-        }
-    }
-
-    /// Compiles one partition; `None` when another has failed meanwhile.
-    fn compile(&self, partition: &Partition, shared: &Shared<'_>) -> Result<Option<Object>, Error> {
-        let started = Instant::now();
-        let pipeline = Pipeline::new(self.compiler.tunables, partition.effort);
-        let buffer: Option<MemoryBuffer<'static>> = self.with_module(partition, |module, machine| {
-            let stop = || shared.failed_at().is_some() || self.observer.cancelled();
-            if stop() {
-                return Ok(None);
-            }
-            self.phases.time(Phase::Optimize, || pipeline.run(module, machine))?;
-            if stop() {
-                return Ok(None);
-            }
-            self.phases.time(Phase::Emit, || pipeline.emit(module, machine, FileType::Object)).map(Some)
-        })?;
-        tracing::trace!(
-            start = partition.start,
-            bytes = partition.bytes,
-            functions = partition.functions.len(),
-            effort = ?partition.effort,
-            elapsed = ?started.elapsed(),
-            "partition"
-        );
-        let object = buffer.map(|buffer| self.phases.time(Phase::Read, || Object::new(buffer.as_slice().to_vec())));
-        object.transpose()
-    }
-
-    /// Translates a partition, and does `work` with its IR.
-    fn with_module<T>(
-        &self,
-        partition: &Partition,
-        work: impl FnOnce(&Module<'_>, &TargetMachine) -> Result<T, Failure>,
-    ) -> Result<T, Error> {
-        let diagnostics = Diagnostics::default();
-        let context = Context::create();
-        diagnostics.collect(&context);
-        let machine = self.compiler.target.machine(partition.effort)?;
-        let module = self.phases.time(Phase::Translate, || self.translate(&context, partition, &machine))?;
-        let result = work(&module, &machine);
-        if matches!(&result, Err(Failure { fatal: true, .. })) {
-            // LLVM stopped in the midst of its work on these, so not even their destructors can be run.
-            std::mem::forget(module);
-            std::mem::forget(machine);
-            std::mem::forget(context);
-            return Ok(result?);
-        }
-        self.compiler.target.give_back(machine, partition.effort);
-        diagnostics.check()?;
-        Ok(result?)
-    }
-
-    fn translate<'ctx>(
-        &self,
-        context: &'ctx Context,
-        partition: &Partition,
-        machine: &TargetMachine,
-    ) -> Result<Module<'ctx>, Error> {
-        let target = &self.compiler.target;
-        let options = ir::Options {
-            tunables: self.compiler.tunables,
-            arch: target.arch(),
-            // The target machine has both, and finds them faster than in the attributes of each function.
-            cpu: String::new(),
-            features: String::new(),
-            triple: target.triple().to_owned(),
-        };
-        let module = if partition.thunks.is_empty() {
-            let inlines = self.compiler.tunables.opt_level == OptLevel::Speed && partition.effort == Effort::Full;
-            let copies = if inlines { partition::copies(partition, self.parsed, self.bytes)? } else { Vec::new() };
-            let part = translate::Partition { functions: &partition.functions, copies: &copies };
-            translate::module_partition(context, self.parsed, self.bytes, part, &options)?
-        } else {
-            let ir = Ir::new(context, "thunks", &options);
-            for &ty in &partition.thunks {
-                thunks::build(&ir, ty, &self.parsed.info.types[ty])?;
-            }
-            ir.finish()
-        };
-        module.set_data_layout(&machine.get_target_data().get_data_layout());
-        Ok(module)
-    }
-}
-
-fn cancelled() -> Error {
-    Error::new(ErrorKind::Cancelled, "compilation was cancelled")
-}
-
-/// The error for a panic of ours.
-fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let message = panic
-        .downcast_ref::<&str>()
-        .map(|message| (*message).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
-    Error::internal(format!("panic: {message}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use wasmo_abi::vm::{RawValue, VmContext};
-
-    /// Modules large enough for the light effort take too long for a test, so it is chosen here.
-    #[test]
-    fn code_of_either_effort_computes_the_same() {
-        // A loop, a switch, calls, 64-bit and floating-point arithmetic: instructions that are selected in both ways.
-        let text = r#"(module
-            (func $mix (param i64 f64 i32) (result i64)
-                (block (block (block (br_table 0 1 2 (i32.and (local.get 2) (i32.const 3))))
-                    (return (i64.mul (local.get 0) (i64.const 31))))
-                    (return (i64.rotl (local.get 0) (i64.extend_i32_u (local.get 2)))))
-                (i64.xor (local.get 0) (i64.trunc_sat_f64_s (f64.mul (local.get 1) (f64.const 1.5)))))
-            (func (export "run") (param $n i32) (result i64) (local $x i64)
-                (local.set $x (i64.const 1))
-                (loop $again
-                    (local.set $x (call $mix
-                        (i64.add (local.get $x) (i64.const 7))
-                        (f64.sqrt (f64.convert_i32_u (local.get $n)))
-                        (local.get $n)))
-                    (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
-                (local.get $x)))"#;
-        let bytes = wat::parse_str(text).expect("the text is well-formed");
-        let parsed = parse_full(&bytes).expect("the module is valid");
-        let mut expected = 1_u64;
-        for n in (1..=1000_u32).rev() {
-            let sum = expected.wrapping_add(7);
-            #[allow(clippy::cast_possible_truncation, reason = "the value is small")]
-            let float = (f64::from(n).sqrt() * 1.5) as u64;
-            expected = match n & 3 {
-                0 => sum.wrapping_mul(31),
-                1 => sum.rotate_left(n),
-                _ => sum ^ float,
-            };
-        }
-        let compiler = Compiler::new(Tunables::default(), TargetOptions::default()).expect("this machine is supported");
-        for effort in [Effort::Light, Effort::Full] {
-            let mut partitions = partition::divide(&parsed, &bytes);
-            partitions.iter_mut().for_each(|partition| partition.effort = effort);
-            let phases = Phases::default();
-            let job = Job { compiler: &compiler, parsed: &parsed, bytes: &bytes, observer: &(), phases: &phases };
-            let objects = job.run(&partitions).expect("the module compiles");
-            let code = compiler.link(&parsed.info, CompiledModule { objects }).expect("the module links");
-            let thunks = code.thunks(parsed.info.funcs[parsed.info.func_of_defined(1)].ty).expect("it is exported");
-            // The function looks at nothing in its context.
-            let mut context = [0_u128; 8];
-            let mut values = [RawValue::from_u32(1000)];
-            (thunks.enter)(code.entries[1] as *const u8, context.as_mut_ptr().cast::<VmContext>(), values.as_mut_ptr());
-            assert_eq!(values[0].as_u64(), expected, "{effort:?}");
-        }
-    }
 }

@@ -8,6 +8,7 @@ mod compiler;
 mod diagnostics;
 mod error;
 mod ir;
+mod job;
 mod object;
 mod orc;
 mod parse;
