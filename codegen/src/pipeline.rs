@@ -160,3 +160,50 @@ fn keep_in_one_section(module: &Module<'_>) {
 pub(crate) fn c_string(text: &str) -> Result<CString, Error> {
     CString::new(text).map_err(|error| Error::internal(format!("{text:?}: {error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostics::Diagnostics;
+    use crate::target::{Cpu, Target};
+    use inkwell::context::Context;
+
+    /// Emits an object of a module with one function that has this body; answers the diagnostics too.
+    fn emit(declaration: &str, instruction: &str) -> (Result<(), Failure>, Result<(), Error>) {
+        let text = format!("{declaration}\ndefine void @f() {{\n  {instruction}\n  ret void\n}}\n");
+        let target = Target::new(&Cpu::Host, OptLevel::Speed).expect("this machine is supported");
+        let machine = target.machine(Effort::Full).expect("this machine is supported");
+        let diagnostics = Diagnostics::default();
+        let context = Context::create();
+        diagnostics.collect(&context);
+        let buffer = MemoryBuffer::create_from_memory_range_copy(text.as_bytes(), "test");
+        let module = context.create_module_from_ir(buffer).expect("the text is well-formed");
+        module.set_triple(&machine.get_triple());
+        let result = Pipeline::new(Tunables::default(), Effort::Full).emit(&module, &machine, FileType::Object);
+        let result = result.map(drop);
+        if matches!(&result, Err(Failure { fatal: true, .. })) {
+            std::mem::forget(module);
+            std::mem::forget(machine);
+            std::mem::forget(context);
+        }
+        (result, diagnostics.check())
+    }
+
+    #[test]
+    fn what_llvm_complains_of_is_an_error() {
+        let (_, complaints) = emit("", "call void asm sideeffect \"no instruction!\", \"\"()");
+        assert!(complaints.expect_err("the assembly is wrong").message.contains("LLVM"));
+        let (result, complaints) = emit("", "call void asm sideeffect \"nop\", \"\"()");
+        assert!(result.is_ok() && complaints.is_ok());
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn what_llvm_gives_up_on_is_an_error() {
+        let (result, _) = emit("declare void @llvm.aarch64.hint(i32)", "call void @llvm.aarch64.hint(i32 1)");
+        let failure = result.expect_err("the processor has no such instruction");
+        assert!(failure.fatal && failure.message.contains("annot select"), "{failure:?}");
+        // LLVM is still usable.
+        assert!(emit("", "").0.is_ok());
+    }
+}
