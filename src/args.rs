@@ -77,6 +77,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N")]
     pub(crate) fuel: Option<u64>,
 
+    /// Keep WebAssembly's order of stores and traps exactly, at the price of a check at each access.
+    #[arg(long)]
+    pub(crate) strict_traps: bool,
+
     /// Let memories and tables together grow no further than this, as 64MiB, 1GiB, or a number of bytes.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_memory: Option<u64>,

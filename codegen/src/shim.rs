@@ -50,6 +50,7 @@ unsafe extern "C" {
     pub(crate) fn wasmo_insert_epoch_polls(function: LLVMValueRef, layout: *const WasmoPollLayout);
 
     pub(crate) fn wasmo_set_options();
+    pub(crate) fn wasmo_trap_unreachable(machine: LLVMTargetMachineRef);
     pub(crate) fn wasmo_cpu_has(
         target: LLVMTargetRef,
         triple: *const c_char,

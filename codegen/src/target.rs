@@ -183,6 +183,8 @@ impl Target {
         let machine = self.target.create_target_machine_from_options(&self.triple, options);
         let machine =
             machine.ok_or_else(|| Error::internal(format!("LLVM makes no target machine for {}", self.cpu)))?;
+        // SAFETY: the machine is live and used by this thread alone.
+        unsafe { shim::wasmo_trap_unreachable(machine.as_mut_ptr()) };
         if effort == Effort::Light {
             // SAFETY: the machine is live and used by this thread alone.
             unsafe { LLVMSetTargetMachineFastISel(machine.as_mut_ptr(), 1) };

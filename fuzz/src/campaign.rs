@@ -6,6 +6,9 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+/// Bytes of stack for each thread: wasmi's interpreter, built without optimisation, recurses with every instruction.
+const STACK: usize = 256 << 20;
+
 /// What came of a campaign.
 #[derive(Debug, Default)]
 pub struct Totals {
@@ -24,13 +27,16 @@ pub fn mode_of(seed: u64) -> Mode {
 
 /// Examines the modules of `seeds` on `threads` threads. On a difference, up to `attempts` smaller modules are tried. After each module `tick` is
 /// called with its seed; when it answers false, the campaign ends early.
+///
+/// # Panics
+/// When the system refuses a thread.
 pub fn run(seeds: Range<u64>, threads: usize, attempts: usize, tick: impl Fn(u64, &Totals) -> bool + Sync) -> Totals {
     let next = AtomicU64::new(seeds.start);
     let ended = AtomicBool::new(false);
     let totals = Mutex::new(Totals::default());
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
-            scope.spawn(|| {
+            let worker = || {
                 while !ended.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end {
@@ -47,7 +53,9 @@ pub fn run(seeds: Range<u64>, threads: usize, attempts: usize, tick: impl Fn(u64
                         ended.store(true, Ordering::Relaxed);
                     }
                 }
-            });
+            };
+            let thread = std::thread::Builder::new().stack_size(STACK);
+            thread.spawn_scoped(scope, worker).expect("the machine has room for another thread");
         }
     });
     totals.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)

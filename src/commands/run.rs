@@ -52,7 +52,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
 
 fn execute(args: &RunArgs, file: &Path, guest_args: &[String], stop: &Stop, stats: &mut Stats) -> Result<()> {
     let mut config = Config::new();
-    config.consume_fuel(args.fuel.is_some());
+    config.consume_fuel(args.fuel.is_some()).strict_traps(args.strict_traps);
     let engine = Engine::new(&config).context("cannot start the engine")?;
 
     let preloads = args.preloads.iter().map(|(name, file)| Ok((name, load(&engine, file, stop, stats)?)));

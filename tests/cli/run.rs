@@ -200,3 +200,13 @@ fn fuel_is_counted() {
     folder.wasmo(&["run", "--fuel", "100000", "loop.wat"]).gives(134, "").says(&["all fuel consumed", "--fuel"]);
     folder.wasmo(&["run", "--fuel", "100000", "--invoke", "f", "loop.wat"]).gives(0, "").quietly();
 }
+
+/// Without the option, an access whose value does not matter may be left out.
+#[test]
+fn strict_traps_keep_every_access() {
+    let text = r#"(module (memory 1) (func (export "f") (result i32)
+        (i32.mul (i32.load (i32.const 65536)) (i32.const 0))))"#;
+    let folder = Folder::new(&[("load.wat", text)]);
+    let args = ["run", "--strict-traps", "--invoke", "f", "load.wat"];
+    folder.wasmo(&args).gives(134, "").says(&["out of bounds memory access"]);
+}

@@ -31,7 +31,6 @@ impl Attributes {
             flag(context, "nounwind", 0),
             flag(context, "uwtable", UWTABLE_ASYNC),
             context.create_string_attribute("probe-stack", "inline-asm"),
-            context.create_string_attribute("no-builtins", ""),
             // Else LLVM turns loops into calls of C's `memset`, `strlen` and the like, which generated code has no way to reach, and in which
             // a fault would be hard to trace back.
             context.create_string_attribute("no-builtins", ""),

@@ -6,6 +6,7 @@
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/raw_ostream.h"
+#include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Triple.h"
 #include <iterator>
 #include <memory>
@@ -25,6 +26,15 @@ extern "C" {
 /// Sets the options of LLVM that have no other interface; to be called once. They hold for the whole process. Where another user of LLVM in it has set them,
 /// its values hold, for none matters to correctness.
 void wasmo_set_options() { cl::ParseCommandLineOptions(std::size(options), options, "", &nulls()); }
+
+/// Makes `machine` end with a trapping instruction what LLVM takes for unreachable: should it be wrong, or the guest have led it there, the guest
+/// traps instead of running into the next function's code.
+void wasmo_trap_unreachable(LLVMTargetMachineRef machine) {
+  auto &options = reinterpret_cast<TargetMachine *>(machine)->Options;
+  options.TrapUnreachable = true;
+  // What follows a call that does not return cannot be reached: such a call is a trap, or of a function that ends in one.
+  options.NoTrapAfterNoreturn = true;
+}
 
 /// What a CPU (by LLVM's name, with `features` added) has of `wanted`, a list such as "+ssse3,+popcnt":
 /// 1 when all of it, 0 when not, -1 when LLVM does not know the CPU.

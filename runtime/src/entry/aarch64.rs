@@ -41,6 +41,9 @@ const _: () = assert!(size_of::<EntryFrame>() == 192);
 pub(crate) unsafe fn trap_code_at(pc: usize) -> Option<TrapCode> {
     // SAFETY: an instruction has four bytes and is aligned.
     let instruction = unsafe { (pc as *const u32).read() };
+    if instruction == UNREACHABLE {
+        return Some(TrapCode::Unreachable);
+    }
     let operand = (instruction & !BRK) >> 5;
     if instruction & BRK_MASK != BRK || operand & 0xff00 != UBSAN {
         return None;
@@ -51,6 +54,8 @@ pub(crate) unsafe fn trap_code_at(pc: usize) -> Option<TrapCode> {
 /// The bits of `brk` around its 16-bit operand, and their values.
 const BRK_MASK: u32 = 0xffe0_001f;
 const BRK: u32 = 0xd420_0000;
+/// `brk #1`, which stands where LLVM thought that control never comes.
+const UNREACHABLE: u32 = BRK | 1 << 5;
 /// The upper byte of the operand that marks `llvm.ubsantrap`.
 const UBSAN: u32 = 0x5500;
 

@@ -30,13 +30,19 @@ pub(crate) struct EntryFrame {
     pub(crate) host_sp: usize,
 }
 
-/// The trap that the instruction at `pc` means: `llvm.ubsantrap(code)` is `ud1l code(%eax), %eax`.
+/// The trap that the instruction at `pc` means: `llvm.ubsantrap(code)` is `ud1l code(%eax), %eax`; `ud2` stands where LLVM thought that control
+/// never comes, which only a guest whose access vanished can disprove.
 ///
 /// # Safety
 /// The instruction at `pc` was executed, and is therefore readable, and raised SIGILL or SIGTRAP.
 pub(crate) unsafe fn trap_code_at(pc: usize) -> Option<TrapCode> {
     const UD1: [u8; 4] = [0x67, 0x0f, 0xb9, 0x40];
+    const UD2: [u8; 2] = [0x0f, 0x0b];
     let code = pc as *const u8;
+    // SAFETY: the shortest instructions that raise these signals have two bytes.
+    if unsafe { code.cast::<[u8; 2]>().read() } == UD2 {
+        return Some(TrapCode::Unreachable);
+    }
     // The bytes are compared one by one: another instruction may be shorter and end where its page does.
     for (position, &byte) in UD1.iter().enumerate() {
         // SAFETY: the bytes before matched, so the processor has read at least this one as a part of the instruction.
