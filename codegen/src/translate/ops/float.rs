@@ -5,7 +5,8 @@
 //! behind `llvm.arithmetic.fence`.
 
 use inkwell::FloatPredicate;
-use inkwell::values::{FloatValue, InstructionOpcode, IntValue};
+use inkwell::values::{AsValueRef, FloatValue, InstructionOpcode, IntValue};
+use llvm_sys::core::LLVMIsAConstantFP;
 use wasmparser::Operator::{self, *};
 
 use super::int::push_truth;
@@ -93,8 +94,15 @@ pub fn translate(t: &mut FunctionTranslator<'_, '_>, operator: &Operator<'_>) ->
 
 /// `value`, hidden from LLVM's folding when it is 0, 1 or −1, by which sums, differences, products and quotients are folded away.
 fn hide_neutral<'ctx>(t: &FunctionTranslator<'_, 'ctx>, value: FloatValue<'ctx>) -> Result<FloatValue<'ctx>, Error> {
-    let neutral = value.get_constant().is_some_and(|(constant, _)| constant == 0.0 || constant.abs() == 1.0);
+    let neutral = constant(value).is_some_and(|constant| constant == 0.0 || constant.abs() == 1.0);
     if neutral { fence(t, value) } else { Ok(value) }
+}
+
+/// The value of a constant number. Other constants (of LLVM's expressions, or poison) are none, and LLVM must not be asked for their value.
+fn constant(value: FloatValue<'_>) -> Option<f64> {
+    // SAFETY: `value` is a live value; the function only looks at its class.
+    let is_number = unsafe { !LLVMIsAConstantFP(value.as_value_ref()).is_null() };
+    if is_number { value.get_constant().map(|(constant, _)| constant) } else { None }
 }
 
 /// `value`, of which LLVM does not know how it came to be.
