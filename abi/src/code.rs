@@ -1,6 +1,7 @@
 //! What the compiler hands to the runtime: addresses of linked code, and the tables that explain an address.
 
 use crate::index::{FuncIndex, TypeIndex};
+use crate::table::{Bytes, Row, Table};
 use crate::vm::EnterThunk;
 use std::any::Any;
 use std::sync::Arc;
@@ -23,15 +24,15 @@ pub struct CodeUnit {
     /// Size in bytes.
     pub size: usize,
     /// The functions in it, by ascending offset, without overlap; `None` for thunks.
-    pub functions: Vec<FunctionRange>,
+    pub functions: Table<FunctionRange>,
     /// By ascending code offset: from there to the next entry, code belongs to the wasm operator at this offset in the module.
-    pub wasm_offsets: Vec<WasmOffset>,
-    /// The unit's `.eh_frame` section, with addresses relative as [`UnwindTable`] says.
+    pub wasm_offsets: Table<WasmOffset>,
+    /// The unit's call frame information.
     pub unwind: UnwindTable,
 }
 
 /// Where one function's code lies.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FunctionRange {
     /// Offset of the first byte in the unit.
     pub offset: u32,
@@ -39,6 +40,19 @@ pub struct FunctionRange {
     pub size: u32,
     /// The function, or `None` for a thunk.
     pub func: Option<FuncIndex>,
+}
+
+impl Row for FunctionRange {
+    const SIZE: usize = 12;
+
+    fn read(words: impl Fn(usize) -> u32) -> Self {
+        let func = Some(words(2)).filter(|&func| func != u32::MAX);
+        Self { offset: words(0), size: words(1), func: func.map(FuncIndex) }
+    }
+
+    fn write(self, word: impl FnMut(u32)) {
+        [self.offset, self.size, self.func.map_or(u32::MAX, |func| func.0)].into_iter().for_each(word);
+    }
 }
 
 /// One row of the table from code to wasm.
@@ -50,24 +64,38 @@ pub struct WasmOffset {
     pub wasm: u32,
 }
 
-/// Call frame information in the format of an `.eh_frame` section (DWARF 5, 6.4), relocated as if the section began at address
-/// [`UnwindTable::SECTION_ADDRESS`] and the unit at address 0.
+impl Row for WasmOffset {
+    const SIZE: usize = 8;
+
+    fn read(words: impl Fn(usize) -> u32) -> Self {
+        Self { code: words(0), wasm: words(1) }
+    }
+
+    fn write(self, word: impl FnMut(u32)) {
+        [self.code, self.wasm].into_iter().for_each(word);
+    }
+}
+
+/// Call frame information in the format of an `.eh_frame` section (DWARF 5, 6.4), relocated for sections at the addresses given here; where the code really
+/// lies makes no difference to it.
 #[derive(Clone, Debug, Default)]
 pub struct UnwindTable {
     /// The bytes of the section.
-    pub eh_frame: Vec<u8>,
-}
-
-impl UnwindTable {
-    /// The address that the section is taken to begin at: beyond any unit, and within reach of the 32-bit displacements by which the section refers
-    /// to the unit.
-    pub const SECTION_ADDRESS: u64 = 1 << 30;
+    pub eh_frame: Bytes,
+    /// The address that it is relocated for.
+    pub eh_frame_address: u64,
+    /// The address that the unit's first byte is taken to have.
+    pub text_address: u64,
+    /// A `.eh_frame_hdr` section, which finds a function's description by bisection, and the address it is relocated for.
+    pub index: Option<(Bytes, u64)>,
 }
 
 /// A module's code, linked and ready to run.
 pub struct ModuleCode {
-    /// Address of each defined function's code, in order.
-    pub entries: Vec<usize>,
+    /// Where the code of the defined functions lies, in order: distances from `base` in bytes.
+    pub entries: Table<u32>,
+    /// See `entries`.
+    pub base: usize,
     /// Thunks for the types of imported and of escaping functions; `None` for types that no such function has.
     pub thunks: Vec<Option<Thunks>>,
     /// All code of the module, by ascending address.
@@ -80,6 +108,11 @@ impl ModuleCode {
     /// The thunks of a type, if the module has them.
     pub fn thunks(&self, ty: TypeIndex) -> Option<Thunks> {
         self.thunks.get(ty.0 as usize).copied().flatten()
+    }
+
+    /// The address of the code of the defined function at `position` among the defined ones.
+    pub fn entry(&self, position: usize) -> Option<usize> {
+        self.entries.get(position).map(|distance| self.base + distance as usize)
     }
 
     /// The number of bytes of machine code.

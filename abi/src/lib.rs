@@ -13,6 +13,7 @@ pub mod index;
 pub mod layout;
 pub mod module;
 pub mod symbol;
+pub mod table;
 pub mod trap;
 pub mod tunables;
 pub mod types;

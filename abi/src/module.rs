@@ -7,6 +7,7 @@ use crate::index::{
     DataIndex, ElemIndex, EntityIndex, FuncIndex, FuncRefIndex, GlobalIndex, IndexVec, MemoryIndex, TableIndex,
     TypeIndex,
 };
+use crate::table::{FuncNames, Row, Table};
 use crate::types::{FuncType, GlobalType, MemoryType, RefType, TableType};
 use std::ops::Range;
 
@@ -121,8 +122,8 @@ pub enum ElemKind {
 /// The content of an element segment.
 #[derive(Clone, Debug)]
 pub enum ElemItems {
-    /// References to functions, the common case.
-    Funcs(Box<[FuncIndex]>),
+    /// References to functions, the common case: where they lie in [`ModuleInfo::elem_funcs`].
+    Funcs(Range<usize>),
     /// One constant expression an element.
     Exprs(Box<[ConstExpr]>),
 }
@@ -163,6 +164,52 @@ pub struct Func {
     pub func_ref: Option<FuncRefIndex>,
 }
 
+impl Row for Func {
+    const SIZE: usize = 8;
+
+    fn read(words: impl Fn(usize) -> u32) -> Self {
+        let func_ref = Some(words(1)).filter(|&slot| slot != u32::MAX);
+        Self { ty: TypeIndex(words(0)), func_ref: func_ref.map(FuncRefIndex) }
+    }
+
+    fn write(self, word: impl FnMut(u32)) {
+        [self.ty.0, self.func_ref.map_or(u32::MAX, |slot| slot.0)].into_iter().for_each(word);
+    }
+}
+
+/// Where the body of a function (locals and operators) lies in the module's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// Offset of the first byte.
+    pub start: u32,
+    /// Offset past the last byte.
+    pub end: u32,
+}
+
+impl Body {
+    /// The offsets of all its bytes.
+    pub fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    /// The size in bytes.
+    pub fn size(self) -> usize {
+        self.range().len()
+    }
+}
+
+impl Row for Body {
+    const SIZE: usize = 8;
+
+    fn read(words: impl Fn(usize) -> u32) -> Self {
+        Self { start: words(0), end: words(1) }
+    }
+
+    fn write(self, word: impl FnMut(u32)) {
+        [self.start, self.end].into_iter().for_each(word);
+    }
+}
+
 /// A custom section.
 #[derive(Clone, Debug)]
 pub struct CustomSection {
@@ -182,7 +229,7 @@ pub struct ModuleInfo {
     /// Imports in order.
     pub imports: Vec<Import>,
     /// Functions, the imported ones first.
-    pub funcs: IndexVec<FuncIndex, Func>,
+    pub funcs: Table<Func>,
     /// How many functions are imported.
     pub imported_funcs: usize,
     /// Tables, the imported ones first.
@@ -207,22 +254,37 @@ pub struct ModuleInfo {
     pub start: Option<FuncIndex>,
     /// Element segments.
     pub elems: IndexVec<ElemIndex, ElemSegment>,
+    /// The functions that element segments list ([`ElemItems::Funcs`]).
+    pub elem_funcs: Table<FuncIndex>,
     /// Data segments.
     pub data: IndexVec<DataIndex, DataSegment>,
     /// Functions that have a [`FuncRefIndex`], in the order of those indices.
-    pub escaping: IndexVec<FuncRefIndex, FuncIndex>,
-    /// Where the body of each defined function (locals and operators) lies in the module's bytes, in order.
-    pub bodies: Vec<Range<usize>>,
+    pub escaping: Table<FuncIndex>,
+    /// The bodies of the defined functions, in order.
+    pub bodies: Table<Body>,
     /// Names of functions from the name section, as written there (not demangled).
-    pub func_names: std::collections::HashMap<FuncIndex, String>,
+    pub func_names: FuncNames,
     /// Custom sections in order.
     pub custom_sections: Vec<CustomSection>,
 }
 
 impl ModuleInfo {
+    /// The function `func`, if the module has it.
+    pub fn func(&self, func: FuncIndex) -> Option<Func> {
+        self.funcs.get(func.position())
+    }
+
+    /// The type index of function `func`.
+    ///
+    /// # Panics
+    /// When the module has no such function; likewise below.
+    pub fn func_type_index(&self, func: FuncIndex) -> TypeIndex {
+        self.func(func).expect("function indices are validated").ty
+    }
+
     /// The type of function `func`.
     pub fn func_type(&self, func: FuncIndex) -> &FuncType {
-        &self.types[self.funcs[func].ty]
+        &self.types[self.func_type_index(func)]
     }
 
     /// The position of `func` among the defined functions, or `None` when it is imported.

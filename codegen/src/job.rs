@@ -282,11 +282,16 @@ mod tests {
             let job = Job { compiler: &compiler, parsed: &parsed, bytes: &bytes, observer: &(), phases: &phases };
             let objects = job.run(&partitions).expect("the module compiles");
             let code = compiler.link(&parsed.info, CompiledModule { objects }).expect("the module links");
-            let thunks = code.thunks(parsed.info.funcs[parsed.info.func_of_defined(1)].ty).expect("it is exported");
+            let thunks =
+                code.thunks(parsed.info.func_type_index(parsed.info.func_of_defined(1))).expect("it is exported");
             // The function looks at nothing in its context.
             let mut context = [0_u128; 8];
             let mut values = [RawValue::from_u32(1000)];
-            (thunks.enter)(code.entries[1] as *const u8, context.as_mut_ptr().cast::<VmContext>(), values.as_mut_ptr());
+            (thunks.enter)(
+                code.entry(1).expect("there are two functions") as *const u8,
+                context.as_mut_ptr().cast::<VmContext>(),
+                values.as_mut_ptr(),
+            );
             assert_eq!(values[0].as_u64(), expected, "{effort:?}");
         }
     }

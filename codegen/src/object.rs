@@ -5,7 +5,7 @@
 //!
 //! * symbols: where each function and thunk begins, and its size;
 //! * `.debug_line`: the translator sets each operator's line to its offset in the module's bytes (0 when it has none);
-//! * `.eh_frame`: relocated as [`UnwindTable`] says, and kept as it is.
+//! * `.eh_frame`: relocated, and kept as it is.
 
 use crate::error::{Error, ErrorKind};
 use gimli::{DebugLine, DebugLineOffset, EndianSlice, LittleEndian};
@@ -68,6 +68,10 @@ impl SymbolKind {
             .or_else(|| ty("wasm_exit").map(Self::Exit))
     }
 }
+
+/// The address that the `.eh_frame` section is taken to begin at, the text being at 0: beyond any text, and within reach of the 32-bit displacements by
+/// which the section refers to it.
+const SECTION_ADDRESS: u64 = 1 << 30;
 
 type Header = FileHeader64<ElfLittle>;
 const ENDIAN: ElfLittle = ElfLittle;
@@ -205,8 +209,13 @@ impl<'data> Parsed<'data> {
     }
 
     fn unwind_table(&self) -> Result<UnwindTable, Error> {
-        let eh_frame = self.relocated(".eh_frame", UnwindTable::SECTION_ADDRESS)?;
-        Ok(UnwindTable { eh_frame: eh_frame.unwrap_or_default() })
+        let eh_frame = self.relocated(".eh_frame", SECTION_ADDRESS)?;
+        Ok(UnwindTable {
+            eh_frame: eh_frame.unwrap_or_default().into(),
+            eh_frame_address: SECTION_ADDRESS,
+            text_address: 0,
+            index: None,
+        })
     }
 
     /// The line table, as rows from code to wasm.

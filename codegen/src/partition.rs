@@ -11,9 +11,8 @@ use crate::error::Error;
 use crate::parse::ParsedModule;
 use crate::pipeline::Effort;
 use std::collections::BTreeSet;
-use std::ops::Range;
 use wasmo_abi::index::{FuncIndex, TypeIndex};
-use wasmo_abi::module::{EntityRef, ModuleInfo};
+use wasmo_abi::module::{Body, EntityRef, ModuleInfo};
 use wasmparser::Operator;
 
 /// A partition is full once its bodies have this many bytes.
@@ -52,15 +51,15 @@ impl Default for Partition {
 /// Divides a module. No partition is empty; a module without functions and thunks has none.
 pub(crate) fn divide(parsed: &ParsedModule, bytes: &[u8]) -> Vec<Partition> {
     let info = &parsed.info;
-    let large = info.bodies.iter().map(Range::len).sum::<usize>() > LARGE_MODULE;
+    let large = info.bodies.iter().map(Body::size).sum::<usize>() > LARGE_MODULE;
     let effort = |position: usize| {
-        let worthy = |body: &Range<usize>| body.len() <= WORTHY_BYTES && has_leaf_loop(parsed, position, bytes);
+        let worthy = |body: Body| body.size() <= WORTHY_BYTES && has_leaf_loop(parsed, position, bytes);
         if large && !info.bodies.get(position).is_some_and(worthy) { Effort::Light } else { Effort::Full }
     };
     let mut partitions = divide_into(info, TARGET_BYTES, effort);
     let thunks = thunk_types(info);
     if !thunks.is_empty() {
-        let start = info.bodies.last().map_or(0, |body| body.end);
+        let start = info.bodies.last().map_or(0, |body| body.end as usize);
         partitions.push(Partition { thunks, start, ..Partition::default() });
     }
     partitions
@@ -105,7 +104,7 @@ pub(crate) fn copies(partition: &Partition, parsed: &ParsedModule, bytes: &[u8])
             let operator = operator.map_err(|error| Error::malformed(&error))?;
             let Operator::Call { function_index } = operator else { continue };
             let Some(callee) = info.defined_func(FuncIndex(function_index)) else { continue };
-            let small = info.bodies.get(callee).is_some_and(|body| body.len() <= COPY_BYTES);
+            let small = info.bodies.get(callee).is_some_and(|body| body.size() <= COPY_BYTES);
             if small && partition.functions.binary_search(&callee).is_err() {
                 copies.insert(callee);
             }
@@ -126,9 +125,10 @@ fn divide_into(info: &ModuleInfo, target: usize, effort: impl Fn(usize) -> Effor
     for (position, body) in info.bodies.iter().enumerate() {
         let effort = effort(position);
         let place = &mut open[effort as usize];
-        let partition = place.get_or_insert_with(|| Partition { effort, start: body.start, ..Partition::default() });
+        let partition =
+            place.get_or_insert_with(|| Partition { effort, start: body.start as usize, ..Partition::default() });
         partition.functions.push(position);
-        partition.bytes += body.len();
+        partition.bytes += body.size();
         if partition.bytes >= target {
             full.extend(place.take());
         }
@@ -143,10 +143,10 @@ fn thunk_types(info: &ModuleInfo) -> Vec<TypeIndex> {
         EntityRef::Func(func) => Some(func),
         _ => None,
     });
-    let escaping = info.escaping.values().copied();
+    let escaping = info.escaping.iter();
     let start = info.start.into_iter();
     let types: BTreeSet<u32> =
-        imported.chain(escaping).chain(start).filter_map(|func| Some(info.funcs.get(func)?.ty.0)).collect();
+        imported.chain(escaping).chain(start).filter_map(|func| Some(info.func(func)?.ty.0)).collect();
     types.into_iter().map(TypeIndex).collect()
 }
 
@@ -164,11 +164,11 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
 
-    fn info(lengths: &[usize]) -> ModuleInfo {
+    fn info(lengths: &[u32]) -> ModuleInfo {
         let mut start = 100;
         let bodies = lengths.iter().map(|length| {
             start += length;
-            start - length..start
+            Body { start: start - length, end: start }
         });
         ModuleInfo { bodies: bodies.collect(), ..ModuleInfo::default() }
     }

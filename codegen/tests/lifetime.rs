@@ -43,7 +43,9 @@ fn thousands_of_small_modules_need_few_mappings() {
         position += 1;
         position % 100 == 0
     });
-    let highest = |kept: &[ModuleCode]| kept.iter().flat_map(|code| &code.entries).copied().max();
+    let highest = |kept: &[ModuleCode]| {
+        kept.iter().flat_map(|code| (0..code.entries.len()).map(|position| code.entry(position))).max()
+    };
     let top = highest(&kept);
     kept.extend((0..900).map(|_| make()));
     assert_eq!(highest(&kept), top);
@@ -67,7 +69,14 @@ fn the_mistake_that_stands_first_is_reported() {
     for _ in 0..10 {
         let error = compiler.compile(&info, &bytes, &()).expect_err("the module is invalid");
         assert_eq!(error.kind, ErrorKind::Invalid);
-        assert!(info.bodies[0].contains(&error.offset.expect("the mistake has a place")), "{error}");
+        assert!(
+            info.bodies
+                .get(0)
+                .expect("there are functions")
+                .range()
+                .contains(&error.offset.expect("the mistake has a place")),
+            "{error}"
+        );
     }
 }
 
@@ -95,7 +104,7 @@ fn an_observer_sees_progress_and_may_cancel() {
     let bytes = wat::parse_str(&text).expect("the text is well-formed");
     let info = wasmo_codegen::parse(&bytes).expect("the module is valid");
     let compiler = compiler(quick());
-    let total: usize = info.bodies.iter().map(std::ops::Range::len).sum();
+    let total: usize = info.bodies.iter().map(wasmo_abi::module::Body::size).sum();
     let watch = |stop_at| Watch { stop_at, done: AtomicU64::new(0), total: AtomicU64::new(0) };
 
     let all = watch(u64::MAX);

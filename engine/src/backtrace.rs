@@ -117,7 +117,9 @@ impl FrameInfo {
     /// Where the function's body begins in the module's bytes.
     pub fn func_start(&self) -> Option<usize> {
         let info = &self.frame.module.info;
-        info.defined_func(self.frame.func).and_then(|position| info.bodies.get(position)).map(|body| body.start)
+        info.defined_func(self.frame.func)
+            .and_then(|position| info.bodies.get(position))
+            .map(|body| body.start as usize)
     }
 
     /// Where the operator stands that was executing, counted from the beginning of the function's body, if it is known.

@@ -118,7 +118,7 @@ impl Module {
         if code.entries.len() != info.bodies.len() || code.thunks.len() != info.types.len() {
             return Err(anyhow!("internal error: the linked code does not fit the module"));
         }
-        let runtime = wasmo_runtime::Module::new(info, code, binary.into(), engine.types());
+        let runtime = wasmo_runtime::Module::new(info, code, binary.to_vec().into(), engine.types());
         Ok(Self::from_runtime(engine.clone(), runtime))
     }
 }

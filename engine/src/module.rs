@@ -119,7 +119,7 @@ impl Module {
     pub fn functions(&self) -> impl ExactSizeIterator<Item = ModuleFunction<'_>> + '_ {
         let info = self.info();
         let mut code_sizes = vec![0; info.bodies.len()];
-        for range in self.inner.runtime.code.units.iter().flat_map(|unit| &unit.functions) {
+        for range in self.inner.runtime.code.units.iter().flat_map(|unit| unit.functions.iter()) {
             let position = range.func.and_then(|func| info.defined_func(func));
             if let Some(size) = position.and_then(|position| code_sizes.get_mut(position)) {
                 *size += range.size as usize;
@@ -127,7 +127,7 @@ impl Module {
         }
         info.bodies.iter().zip(code_sizes).enumerate().map(move |(position, (body, code_size))| {
             let func = info.func_of_defined(position);
-            ModuleFunction { info, func, body_size: body.len(), offset: body.start, code_size }
+            ModuleFunction { info, func, body_size: body.size(), offset: body.start as usize, code_size }
         })
     }
 
@@ -210,5 +210,5 @@ impl fmt::Debug for ModuleFunction<'_> {
 pub(crate) fn func_name(info: &ModuleInfo, func: FuncIndex) -> Option<&str> {
     let exported =
         || info.exports.iter().find(|e| e.entity == EntityRef::Func(func)).map(|export| export.name.as_str());
-    info.func_names.get(&func).map(String::as_str).or_else(exported)
+    info.func_names.get(func).or_else(exported)
 }

@@ -71,18 +71,13 @@ pub(crate) fn find(address: usize) -> Option<Location> {
 
 /// The function and the operator at `offset` in `unit`.
 fn explain(unit: &CodeUnit, offset: u32) -> (Option<FuncIndex>, Option<u32>) {
-    let position = unit.functions.partition_point(|range| range.offset <= offset);
-    let func = position
-        .checked_sub(1)
-        .and_then(|position| unit.functions.get(position))
+    let func = unit
+        .functions
+        .last_before(|range| range.offset <= offset)
         .filter(|range| offset - range.offset < range.size)
         .and_then(|range| range.func);
-    let position = unit.wasm_offsets.partition_point(|row| row.code <= offset);
-    let wasm_offset = position
-        .checked_sub(1)
-        .and_then(|position| unit.wasm_offsets.get(position))
-        .map(|row| row.wasm)
-        .filter(|&wasm| wasm != u32::MAX);
+    let wasm_offset =
+        unit.wasm_offsets.last_before(|row| row.code <= offset).map(|row| row.wasm).filter(|&wasm| wasm != u32::MAX);
     (func, wasm_offset)
 }
 
@@ -106,8 +101,10 @@ mod tests {
         let unit = CodeUnit {
             start: 0x1000,
             size: 100,
-            functions: vec![range(0, 10, Some(FuncIndex(3))), range(16, 20, None), range(40, 10, Some(FuncIndex(4)))],
-            wasm_offsets: vec![row(2, 77), row(10, u32::MAX), row(40, 99)],
+            functions: [range(0, 10, Some(FuncIndex(3))), range(16, 20, None), range(40, 10, Some(FuncIndex(4)))]
+                .into_iter()
+                .collect(),
+            wasm_offsets: [row(2, 77), row(10, u32::MAX), row(40, 99)].into_iter().collect(),
             unwind: UnwindTable::default(),
         };
         assert_eq!(explain(&unit, 0), (Some(FuncIndex(3)), None));

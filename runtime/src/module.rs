@@ -11,6 +11,7 @@ use wasmo_abi::code::ModuleCode;
 use wasmo_abi::index::{EntityIndex, FuncIndex, TypeIndex};
 use wasmo_abi::layout::VmContextLayout;
 use wasmo_abi::module::ModuleInfo;
+use wasmo_abi::table::Bytes;
 use wasmo_abi::vm::EnterThunk;
 
 /// A module: what is known of it, and its code, ready to run.
@@ -24,8 +25,8 @@ pub struct Module {
     pub type_ids: Vec<u32>,
     /// Its code.
     pub code: ModuleCode,
-    /// The binary it was made from.
-    pub bytes: Arc<[u8]>,
+    /// What the ranges of data segments are ranges of: the binary, or an artefact's data.
+    pub bytes: Bytes,
     /// For each code unit, what was found in its call frame information so far.
     pub(crate) unwind_rules: Vec<UnwindRules>,
 }
@@ -34,7 +35,7 @@ impl Module {
     /// Puts a module together and enters its code in the registry that explains addresses; it leaves it when dropped.
     ///
     /// `code` was compiled from `info`, and `info` was parsed from `bytes`.
-    pub fn new(info: ModuleInfo, code: ModuleCode, bytes: Arc<[u8]>, types: &TypeRegistry) -> Arc<Self> {
+    pub fn new(info: ModuleInfo, code: ModuleCode, bytes: Bytes, types: &TypeRegistry) -> Arc<Self> {
         let layout = VmContextLayout::new(&info);
         let type_ids = info.types.as_slice().iter().map(|ty| types.register(ty)).collect();
         let unwind_rules = code.units.iter().map(|_| UnwindRules::default()).collect();
@@ -58,9 +59,8 @@ impl Module {
 
     /// The function whose body has the operator at `wasm_offset` in the module's bytes.
     pub fn func_at(&self, wasm_offset: u32) -> Option<FuncIndex> {
-        let offset = wasm_offset as usize;
-        let position = self.info.bodies.partition_point(|body| body.start <= offset).checked_sub(1)?;
-        self.info.bodies.get(position)?.contains(&offset).then(|| self.info.func_of_defined(position))
+        let position = self.info.bodies.partition_point(|body| body.start <= wasm_offset).checked_sub(1)?;
+        (wasm_offset < self.info.bodies.get(position)?.end).then(|| self.info.func_of_defined(position))
     }
 }
 

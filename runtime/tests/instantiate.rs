@@ -36,11 +36,12 @@ fn with_table() -> ModuleInfo {
     }
 }
 
-fn active_elems(table: u32, offset: i32, funcs: &[u32]) -> ElemSegment {
+/// An active segment with the functions at `funcs` of the module's list.
+fn active_elems(table: u32, offset: i32, funcs: std::ops::Range<usize>) -> ElemSegment {
     ElemSegment {
         kind: ElemKind::Active { table: TableIndex(table), offset: at(offset) },
         element: RefType::Func,
-        items: ElemItems::Funcs(funcs.iter().copied().map(FuncIndex).collect()),
+        items: ElemItems::Funcs(funcs),
     }
 }
 
@@ -164,7 +165,11 @@ fn an_ill_typed_expression_is_an_internal_error() {
 #[test]
 fn tables_hold_copies_of_function_records() {
     let mut fixture = fixture();
-    let info = ModuleInfo { elems: [active_elems(0, 1, &[0, func::answer])].into_iter().collect(), ..with_table() };
+    let info = ModuleInfo {
+        elems: [active_elems(0, 1, 1..3)].into_iter().collect(),
+        elem_funcs: [FuncIndex(7), FuncIndex(0), FuncIndex(func::answer)].into_iter().collect(),
+        ..with_table()
+    };
     let module = support::module(&fixture.types, info, b"");
     let store = &mut fixture.store;
     let instance = store.instantiate(&module, &[fixture.host]).unwrap();
@@ -180,7 +185,7 @@ fn tables_hold_copies_of_function_records() {
         let elements = std::slice::from_raw_parts((*record).base.cast::<VmFuncRef>(), 4);
         assert_eq!(elements[0].type_id, wasmo_abi::vm::NULL_TYPE_ID);
         assert_eq!(elements[2].type_id, module.type_ids[0]);
-        assert_eq!(elements[2].code as usize, module.code.entries[func::answer as usize - 1]);
+        assert_eq!(elements[2].code as usize, module.code.entry(func::answer as usize - 1).unwrap());
         assert_eq!(elements[2].context.cast::<VmContext>(), store.instance(instance).context());
     }
     // A function imported from there into another instance is called with its own context.
@@ -226,7 +231,8 @@ fn segments_before_one_that_does_not_fit_stay() {
     let mut info = ModuleInfo {
         imported_tables: 1,
         table_inits: Vec::new(),
-        elems: [active_elems(0, 2, &[1, 2]), active_elems(0, 3, &[1, 2])].into_iter().collect(),
+        elems: [active_elems(0, 2, 0..2), active_elems(0, 3, 0..2)].into_iter().collect(),
+        elem_funcs: [FuncIndex(1), FuncIndex(2)].into_iter().collect(),
         ..with_table()
     };
     info.imports.push(import("table", EntityRef::Table(TableIndex(0))));
@@ -346,7 +352,7 @@ fn initial_sizes_are_asked_about() {
 fn functions_that_do_not_escape_have_handles_too() {
     let mut fixture = fixture();
     let mut info = support::info();
-    info.funcs = info.funcs.values().map(|func| wasmo_abi::module::Func { func_ref: None, ..*func }).collect();
+    info.funcs = info.funcs.iter().map(|func| wasmo_abi::module::Func { func_ref: None, ..func }).collect();
     info.escaping = [].into_iter().collect();
     info.exports = vec![Export { name: "memory".into(), entity: EntityRef::Memory(MemoryIndex(0)) }];
     let module: Arc<Module> = support::module(&fixture.types, info, b"");

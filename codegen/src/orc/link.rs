@@ -29,7 +29,7 @@ pub(crate) fn link(
         anchors.push(anchor.kind.name());
     }
     let addresses = dylib.lookup(&anchors)?;
-    let mut entries = vec![0; defined];
+    let mut entries: Vec<usize> = vec![0; defined];
     let mut enters = vec![None; types];
     let mut exits = vec![None; types];
     let mut units = Vec::with_capacity(objects.len());
@@ -55,8 +55,8 @@ pub(crate) fn link(
         units.push(CodeUnit {
             start,
             size: object.text_size,
-            functions: object.functions(),
-            wasm_offsets: object.wasm_offsets,
+            functions: object.functions().into_iter().collect(),
+            wasm_offsets: object.wasm_offsets.into_iter().collect(),
             unwind: object.unwind,
         });
     }
@@ -64,6 +64,11 @@ pub(crate) fn link(
         return Err(Error::internal(format!("function {} was not compiled", imported + missing)));
     }
     units.sort_by_key(|unit| unit.start);
+    let base = units.first().map_or(0, |unit| unit.start);
+    let distance = |entry: usize| u32::try_from(entry - base);
+    let entries: Result<Vec<u32>, _> = entries.into_iter().map(distance).collect();
+    let entries = entries.map_err(|_| Error::internal("a module's code is spread over more than 4 GiB"))?;
+    let entries = entries.into_iter().collect();
     let thunks = enters
         .into_iter()
         .zip(exits)
@@ -73,7 +78,7 @@ pub(crate) fn link(
             Some(Thunks { enter, exit: exit? })
         })
         .collect();
-    Ok(ModuleCode { entries, thunks, units, owner: Arc::new(Owner { _dylib: dylib }) })
+    Ok(ModuleCode { entries, base, thunks, units, owner: Arc::new(Owner { _dylib: dylib }) })
 }
 
 /// Keeps a module's code alive.

@@ -46,9 +46,9 @@ impl ParsedModule {
     /// An internal one when `bytes` are not the module's.
     pub fn body<'a>(&self, position: usize, bytes: &'a [u8]) -> Result<FunctionBody<'a>, Error> {
         let missing = || Error::internal("a function's body does not lie in the module");
-        let range = self.info.bodies.get(position).ok_or_else(missing)?;
-        let data = bytes.get(range.clone()).ok_or_else(missing)?;
-        Ok(FunctionBody::new(BinaryReader::new_features(data, range.start as u64, features())))
+        let body = self.info.bodies.get(position).ok_or_else(missing)?;
+        let data = bytes.get(body.range()).ok_or_else(missing)?;
+        Ok(FunctionBody::new(BinaryReader::new_features(data, u64::from(body.start), features())))
     }
 }
 

@@ -5,10 +5,12 @@
 
 use std::ops::Range;
 
-use wasmo_abi::index::{EntityIndex, FuncIndex, GlobalIndex, MemoryIndex, TableIndex, TypeIndex};
+use wasmo_abi::index::{
+    EntityIndex, FuncIndex, FuncRefIndex, GlobalIndex, IndexVec, MemoryIndex, TableIndex, TypeIndex,
+};
 use wasmo_abi::module::{
-    ConstExpr, ConstOp, CustomSection, DataKind, DataSegment, ElemItems, ElemKind, ElemSegment, EntityRef, Export,
-    Func, Import, ModuleInfo,
+    Body, ConstExpr, ConstOp, CustomSection, DataKind, DataSegment, ElemItems, ElemKind, ElemSegment, EntityRef,
+    Export, Func, Import, ModuleInfo,
 };
 use wasmo_abi::types::RefType;
 use wasmparser::{
@@ -37,7 +39,7 @@ pub fn parse_full(bytes: &[u8]) -> Result<ParsedModule, Error> {
         check_form(&payload)?;
         let valid = validator.payload(&payload).map_err(|error| Error::invalid(&error))?;
         if let ValidPayload::Func(func, body) = valid {
-            walk.info.bodies.push(range(body.range())?);
+            walk.bodies.push(Body { start: offset(body.range().start)?, end: offset(body.range().end)? });
             walk.funcs.push(func);
             continue;
         }
@@ -72,9 +74,19 @@ fn range(range: Range<u64>) -> Result<Range<usize>, Error> {
     Ok(convert(range.start)?..convert(range.end)?)
 }
 
+/// Bodies lie in the first 4 GiB of a module.
+fn offset(offset: u64) -> Result<u32, Error> {
+    u32::try_from(offset).map_err(|_| Error::new(ErrorKind::Limit, "the module is larger than 4 GiB"))
+}
+
+/// What was read so far. The tables of [`ModuleInfo`] are filled at the end.
 #[derive(Default)]
 struct Walk<'a> {
     info: ModuleInfo,
+    all_funcs: IndexVec<FuncIndex, Func>,
+    escaping: IndexVec<FuncRefIndex, FuncIndex>,
+    elem_funcs: Vec<FuncIndex>,
+    bodies: Vec<Body>,
     funcs: Vec<FuncToValidate<ValidatorResources>>,
     /// Kept until the number of functions is known.
     names: Option<NameSectionReader<'a>>,
@@ -86,7 +98,7 @@ impl<'a> Walk<'a> {
             Payload::TypeSection(section) => self.types(section),
             Payload::ImportSection(section) => self.imports(section),
             Payload::FunctionSection(section) => each(section, |ty| {
-                self.info.funcs.push(Func { ty: TypeIndex(ty), func_ref: None });
+                self.all_funcs.push(Func { ty: TypeIndex(ty), func_ref: None });
                 Ok(())
             }),
             Payload::TableSection(section) => self.tables(section),
@@ -129,7 +141,7 @@ impl<'a> Walk<'a> {
             let entity = match import.ty {
                 TypeRef::Func(ty) => {
                     info.imported_funcs += 1;
-                    EntityRef::Func(info.funcs.push(Func { ty: TypeIndex(ty), func_ref: None }))
+                    EntityRef::Func(self.all_funcs.push(Func { ty: TypeIndex(ty), func_ref: None }))
                 }
                 TypeRef::Table(ty) => {
                     info.imported_tables += 1;
@@ -206,13 +218,13 @@ impl<'a> Walk<'a> {
             };
             let (element, items) = match items {
                 ElementItems::Functions(section) => {
-                    let mut funcs = Vec::new();
+                    let start = self.elem_funcs.len();
                     each(section, |func| {
                         self.escape(FuncIndex(func));
-                        funcs.push(FuncIndex(func));
+                        self.elem_funcs.push(FuncIndex(func));
                         Ok(())
                     })?;
-                    (RefType::Func, ElemItems::Funcs(funcs.into()))
+                    (RefType::Func, ElemItems::Funcs(start..self.elem_funcs.len()))
                 }
                 ElementItems::Expressions(ty, section) => {
                     let mut exprs = Vec::new();
@@ -259,16 +271,19 @@ impl<'a> Walk<'a> {
 
     /// Gives `func` a slot among the function references, unless it has one.
     fn escape(&mut self, func: FuncIndex) {
-        let info = &mut self.info;
-        if func.position() < info.funcs.len() && info.funcs[func].func_ref.is_none() {
-            info.funcs[func].func_ref = Some(info.escaping.push(func));
+        if func.position() < self.all_funcs.len() && self.all_funcs[func].func_ref.is_none() {
+            self.all_funcs[func].func_ref = Some(self.escaping.push(func));
         }
     }
 
     fn finish(mut self) -> Result<ParsedModule, Error> {
-        let names = self.names.map(|section| names::read(section, self.info.funcs.len())).unwrap_or_default();
+        let names = self.names.map(|section| names::read(section, self.all_funcs.len())).unwrap_or_default();
         self.info.name = names.module;
         self.info.func_names = names.funcs;
+        self.info.funcs = self.all_funcs.values().copied().collect();
+        self.info.escaping = self.escaping.values().copied().collect();
+        self.info.elem_funcs = self.elem_funcs.into_iter().collect();
+        self.info.bodies = self.bodies.into_iter().collect();
         let declared = self.info.funcs.len() - self.info.imported_funcs;
         if declared != self.funcs.len() {
             return Err(Error::new(ErrorKind::Malformed, "functions and bodies differ in number"));

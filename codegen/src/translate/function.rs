@@ -89,7 +89,7 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
         body: &FunctionBody<'_>,
         mut validator: FuncValidator<ValidatorResources>,
     ) -> Result<FuncValidatorAllocations, Error> {
-        let ty = unit.info.funcs[func].ty;
+        let ty = unit.info.func_type_index(func);
         let mut translator = Self::new(unit, func, ty, linkage, module_offset(body.range().start)?)?;
         translator.define_locals(ty, body, &mut validator)?;
         translator.assigned = Assigned::find(body, translator.locals.len())?;

@@ -54,7 +54,7 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
         if let Some(&function) = self.functions.borrow().get(&func) {
             return function;
         }
-        let signature = self.signature(self.info.funcs[func].ty);
+        let signature = self.signature(self.info.func_type_index(func));
         let function = self.ir.module().add_function(&symbol::func(func), signature.ty, Some(Linkage::External));
         function.set_call_conventions(SWIFT_TAIL_CC);
         // Hidden symbols are called directly and not through a table of the linker's.

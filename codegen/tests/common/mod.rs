@@ -136,13 +136,14 @@ impl Instance {
             }
             for (index, &host) in hosts.iter().enumerate() {
                 let func = FuncIndex(u32::try_from(index).expect("few functions"));
-                let thunks = this.code.thunks(this.info.funcs[func].ty).expect("imported functions have thunks");
+                let thunks = this.code.thunks(this.info.func_type_index(func)).expect("imported functions have thunks");
                 let mut host = Box::new(VmHostFunc {
                     kind: VmContextKind::HostFunc,
                     exec,
                     callback: call_host,
                     data: host as *mut u8,
                     caller: context.cast(),
+                    direct: std::ptr::null(),
                 });
                 let import = VmFuncImport { code: thunks.exit as *const u8, context: (&raw mut *host).cast() };
                 context.add(layout.func_import(func)).cast::<VmFuncImport>().write(import);
@@ -159,8 +160,12 @@ impl Instance {
         let ty = self.info.func_type(func);
         let mut values = vec![RawValue::default(); ty.params.len().max(ty.results.len()).max(1)];
         values[..arguments.len()].copy_from_slice(arguments);
-        let thunks = self.code.thunks(self.info.funcs[func].ty).expect("exported functions have thunks");
-        let entry = self.code.entries[self.info.defined_func(func).expect("the function is defined")];
+        let thunks = self.code.thunks(self.info.func_type_index(func)).expect("exported functions have thunks");
+        let entry = self
+            .info
+            .defined_func(func)
+            .and_then(|position| self.code.entry(position))
+            .expect("the function is defined");
         (thunks.enter)(entry as *const u8, self.context.as_mut_ptr().cast(), values.as_mut_ptr());
         values.truncate(ty.results.len());
         values

@@ -16,7 +16,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use wasmo_abi::index::{DataIndex, ElemIndex, EntityIndex, GlobalIndex, MemoryIndex, TableIndex, TypeIndex};
+use wasmo_abi::index::{
+    DataIndex, ElemIndex, EntityIndex, FuncRefIndex, GlobalIndex, MemoryIndex, TableIndex, TypeIndex,
+};
 use wasmo_abi::layout::Place;
 use wasmo_abi::module::{DataKind, ElemKind, EntityRef};
 use wasmo_abi::tunables::MAX_GROWN_PAGES;
@@ -160,8 +162,8 @@ impl Store {
             unsafe { instance.set(layout.memory(index), slot) };
             instance.memories.push(memory);
         }
-        for (slot, &func) in info.escaping.iter() {
-            let offset = layout.func_ref(slot);
+        for (slot, func) in info.escaping.iter().enumerate() {
+            let offset = layout.func_ref(FuncRefIndex::from_position(slot));
             // SAFETY: the layout has a record for each slot.
             let place = unsafe { instance.context.part::<VmFuncRef>(offset) };
             let record = instance.func_record(func, place.as_ptr());

@@ -51,7 +51,7 @@ impl Instance {
     /// The function `func`, if it escapes: it is exported, in an element segment, or taken by `ref.func`.
     /// [`Store::func`] gives any function.
     pub fn func(&self, func: FuncIndex) -> Option<FuncHandle> {
-        let slot = self.module.info.funcs.get(func)?.func_ref?;
+        let slot = self.module.info.func(func)?.func_ref?;
         // SAFETY: the layout has a record for each slot.
         Some(FuncHandle(unsafe { self.context.part::<VmFuncRef>(self.module.layout.func_ref(slot)) }))
     }
@@ -93,11 +93,11 @@ impl Instance {
     /// A record for `func`, as its slot holds it or would hold it; `own` is the address it will have.
     pub(crate) fn func_record(&self, func: FuncIndex, own: *const VmFuncRef) -> VmFuncRef {
         let module = &self.module;
-        let type_id = module.type_id(module.info.funcs[func].ty);
+        let type_id = module.type_id(module.info.func_type_index(func));
         match module.info.defined_func(func) {
             Some(position) => VmFuncRef {
                 type_id,
-                code: module.code.entries[position] as *const u8,
+                code: module.code.entry(position).expect("instantiation has compared their number") as *const u8,
                 context: self.context().cast(),
                 func_ref: own,
             },

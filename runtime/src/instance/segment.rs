@@ -79,8 +79,9 @@ impl Instance {
         let range = slice(len, from, count).ok_or(SegmentError::Trap(TrapCode::TableOutOfBounds))?;
         let first = range.start;
         let reference = |position: usize| match &segment.items {
-            ElemItems::Funcs(funcs) => {
-                let func = funcs.get(first + position).and_then(|&func| self.func(func));
+            ElemItems::Funcs(range) => {
+                let func = self.module.info.elem_funcs.get(range.start + first + position);
+                let func = func.and_then(|func| self.func(func));
                 func.map(|func| func.to_raw()).ok_or_else(missing)
             }
             ElemItems::Exprs(exprs) => {

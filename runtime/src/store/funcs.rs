@@ -25,7 +25,7 @@ impl Store {
         // Each importer has its own record, so that the host function learns who called.
         // SAFETY: records of host functions live as long as the store and are not written.
         let (callback, data) = unsafe { (host.as_ref().callback, host.as_ref().data) };
-        let thunks = module.code.thunks(module.info.funcs[func].ty);
+        let thunks = module.code.thunks(module.info.func_type_index(func));
         let thunks = thunks.ok_or_else(|| {
             Error::Internal(format!("the module has no code to call its imported function {}", func.0))
         })?;
@@ -87,7 +87,7 @@ impl Store {
         if let Some(handle) = instance.func(func) {
             return Some(handle);
         }
-        instance.module().info.funcs.get(func)?;
+        instance.module().info.func(func)?;
         if let Some(&handle) = instance.late_func_refs.borrow().get(&func) {
             return Some(handle);
         }

@@ -6,7 +6,8 @@
 
 use super::Registers;
 use gimli::{
-    BaseAddresses, CfaRule, EhFrame, LittleEndian, Register, RegisterRule, UnwindContext, UnwindSection, UnwindTableRow,
+    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, LittleEndian, Register, RegisterRule, UnwindContext, UnwindSection,
+    UnwindTableRow,
 };
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -80,14 +81,17 @@ impl UnwindRules {
 
 fn find_rule(table: &UnwindTable, offset: u32) -> Option<Rule> {
     let section = EhFrame::new(&table.eh_frame, LittleEndian);
-    let bases = BaseAddresses::default().set_eh_frame(UnwindTable::SECTION_ADDRESS);
+    let bases = BaseAddresses::default().set_eh_frame(table.eh_frame_address);
     let mut context = UnwindContext::new();
-    let row = section
-        .unwind_info_for_address(&bases, &mut context, u64::from(offset), |section, bases, offset| {
-            section.cie_from_offset(bases, offset)
-        })
-        .ok()?;
-    rule_of(row)
+    let address = table.text_address.checked_add(u64::from(offset))?;
+    let Some((index, index_address)) = &table.index else {
+        let cie = EhFrame::cie_from_offset;
+        return rule_of(section.unwind_info_for_address(&bases, &mut context, address, cie).ok()?);
+    };
+    let bases = bases.set_eh_frame_hdr(*index_address);
+    let index = EhFrameHdr::new(index, LittleEndian).parse(&bases, 8).ok()?;
+    let cie = EhFrame::cie_from_offset;
+    rule_of(index.table()?.unwind_info_for_address(&section, &bases, &mut context, address, cie).ok()?)
 }
 
 fn rule_of(row: &UnwindTableRow<usize>) -> Option<Rule> {

@@ -13,7 +13,7 @@ use std::sync::{Arc, LazyLock};
 use wasmo_abi::builtin::VmBuiltins;
 use wasmo_abi::code::{CodeUnit, FunctionRange, ModuleCode, Thunks, UnwindTable, WasmOffset};
 use wasmo_abi::index::{DataIndex, EntityIndex, FuncIndex, FuncRefIndex, MemoryIndex, TypeIndex};
-use wasmo_abi::module::{EntityRef, Func, Import, ModuleInfo};
+use wasmo_abi::module::{Body, EntityRef, Func, Import, ModuleInfo};
 use wasmo_abi::trap::TrapCode;
 use wasmo_abi::types::{FuncType, Limits, MemoryType};
 use wasmo_abi::vm::{EnterThunk, RawValue, VmContext, VmExecContext, VmFuncImport, VmHostCallback, VmHostFunc};
@@ -201,14 +201,16 @@ fn code(types: usize) -> ModuleCode {
         .iter()
         .map(|range| WasmOffset { code: range.offset, wasm: range.func.map_or(u32::MAX, |func| func.0 * 100 + 1) })
         .collect();
-    let unwind = UnwindTable { eh_frame: eh_frame(&functions) };
+    let unwind =
+        UnwindTable { eh_frame: eh_frame(&functions).into(), eh_frame_address: 1 << 30, text_address: 0, index: None };
     let address = |wanted: u32| list.iter().find(|&&(index, _)| index == wanted).unwrap().1;
     // SAFETY: the function has the signature of a thunk.
     let enter = unsafe { std::mem::transmute::<usize, EnterThunk>(address(u32::MAX - 1)) };
     ModuleCode {
-        entries: (1..func::COUNT).map(address).collect(),
+        entries: (1..func::COUNT).map(|func| u32::try_from(address(func) - start).unwrap()).collect(),
+        base: start,
         thunks: vec![Some(Thunks { enter, exit: address(u32::MAX) }); types],
-        units: vec![CodeUnit { start, size, functions, wasm_offsets, unwind }],
+        units: vec![CodeUnit { start, size, functions: functions.into_iter().collect(), wasm_offsets, unwind }],
         owner: Arc::new(()),
     }
 }
@@ -223,7 +225,7 @@ pub fn info() -> ModuleInfo {
         imported_funcs: 1,
         memories: [MemoryType { limits: Limits { min: 1, max: Some(3) } }].into_iter().collect(),
         escaping: (0..func::COUNT).map(FuncIndex).collect(),
-        bodies: (1..func::COUNT as usize).map(|index| index * 100..index * 100 + 50).collect(),
+        bodies: (1..func::COUNT).map(|index| Body { start: index * 100, end: index * 100 + 50 }).collect(),
         ..ModuleInfo::default()
     }
 }
@@ -231,7 +233,7 @@ pub fn info() -> ModuleInfo {
 /// A module with the guest's code.
 pub fn module(types: &TypeRegistry, info: ModuleInfo, bytes: &[u8]) -> Arc<Module> {
     let code = code(info.types.len());
-    Module::new(info, code, bytes.into(), types)
+    Module::new(info, code, bytes.to_vec().into(), types)
 }
 
 /// A store with an instance of the guest.

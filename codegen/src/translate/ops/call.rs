@@ -72,7 +72,7 @@ fn tail_call<'ctx>(t: &mut FunctionTranslator<'_, 'ctx>, target: &Target<'ctx>) 
 
 fn direct<'ctx>(t: &FunctionTranslator<'_, 'ctx>, func: FuncIndex) -> Result<Target<'ctx>, Error> {
     if t.unit.info.defined_func(func).is_some() {
-        let signature = t.unit.signature(t.unit.info.funcs[func].ty);
+        let signature = t.unit.signature(t.unit.info.func_type_index(func));
         return Ok(Target { callee: Callee::Direct(t.unit.function(func)), context: t.context, signature });
     }
     let import = t.unit.layout.func_import(func);
@@ -83,7 +83,7 @@ fn direct<'ctx>(t: &FunctionTranslator<'_, 'ctx>, func: FuncIndex) -> Result<Tar
     };
     let code = field(offset_of!(VmFuncImport, code))?;
     let context = field(offset_of!(VmFuncImport, context))?;
-    let signature = t.unit.signature(t.unit.info.funcs[func].ty);
+    let signature = t.unit.signature(t.unit.info.func_type_index(func));
     Ok(Target { callee: Callee::Indirect(code), context, signature })
 }
 

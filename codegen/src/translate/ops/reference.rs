@@ -34,8 +34,11 @@ pub fn translate(t: &mut FunctionTranslator<'_, '_>, operator: &Operator<'_>) ->
             push_truth(t, null)?;
         }
         Operator::RefFunc { function_index } => {
-            let func_ref = t.unit.info.funcs[FuncIndex(function_index)]
-                .func_ref
+            let func_ref = t
+                .unit
+                .info
+                .func(FuncIndex(function_index))
+                .and_then(|func| func.func_ref)
                 .ok_or_else(|| Error::internal("ref.func of a function that does not escape"))?;
             t.push(t.ir.field(t.context, t.unit.layout.func_ref(func_ref))?);
         }
