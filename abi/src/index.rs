@@ -2,6 +2,7 @@
 //!
 //! Indices of imports come first in each space, as in the specification. An index of one space cannot be used for another.
 
+use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 use std::ops::{Index, IndexMut};
 
@@ -20,7 +21,7 @@ pub trait EntityIndex: Copy + Eq {
 macro_rules! indices {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub struct $name(pub u32);
 
         impl EntityIndex for $name {
@@ -54,9 +55,11 @@ indices! {
 }
 
 /// A vector indexed by a typed index.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct IndexVec<K, V> {
     items: Vec<V>,
+    #[serde(skip)]
     key: PhantomData<K>,
 }
 

@@ -9,10 +9,11 @@ use crate::index::{
 };
 use crate::table::{FuncNames, Row, Table};
 use crate::types::{FuncType, GlobalType, MemoryType, RefType, TableType};
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// An item of the export section, or the target of an import.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum EntityRef {
     /// A function.
     Func(FuncIndex),
@@ -25,7 +26,7 @@ pub enum EntityRef {
 }
 
 /// One import. Its type is found in the index space of `entity`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Import {
     /// First name: the module to import from.
     pub module: String,
@@ -36,7 +37,7 @@ pub struct Import {
 }
 
 /// One export.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Export {
     /// The name, unique among the exports.
     pub name: String,
@@ -45,7 +46,7 @@ pub struct Export {
 }
 
 /// An operator of a constant expression (core specification, 3.3.10, and the extended constant expressions of 3.0).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ConstOp {
     /// Push an `i32`.
     I32Const(i32),
@@ -81,7 +82,7 @@ pub enum ConstOp {
 pub type ConstExpr = Box<[ConstOp]>;
 
 /// When a data segment is copied.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum DataKind {
     /// At instantiation.
     Active {
@@ -95,7 +96,7 @@ pub enum DataKind {
 }
 
 /// A data segment; its bytes are a range of the module's bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DataSegment {
     /// When it is copied.
     pub kind: DataKind,
@@ -104,7 +105,7 @@ pub struct DataSegment {
 }
 
 /// When an element segment is copied.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ElemKind {
     /// At instantiation.
     Active {
@@ -120,7 +121,7 @@ pub enum ElemKind {
 }
 
 /// The content of an element segment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ElemItems {
     /// References to functions, the common case: where they lie in [`ModuleInfo::elem_funcs`].
     Funcs(Range<usize>),
@@ -129,7 +130,7 @@ pub enum ElemItems {
 }
 
 /// An element segment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ElemSegment {
     /// When it is copied.
     pub kind: ElemKind,
@@ -211,7 +212,7 @@ impl Row for Body {
 }
 
 /// A custom section.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CustomSection {
     /// Its name.
     pub name: String,
@@ -219,8 +220,9 @@ pub struct CustomSection {
     pub bytes: Range<usize>,
 }
 
-/// All that is known of a module besides its function bodies.
-#[derive(Clone, Debug, Default)]
+/// All that is known of a module besides its function bodies. Its tables are left out when it is serialised: an artefact has a section for each of them (see
+/// [`crate::artifact`]); and so are custom sections.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ModuleInfo {
     /// The module's own name, from the name section.
     pub name: Option<String>,
@@ -229,6 +231,7 @@ pub struct ModuleInfo {
     /// Imports in order.
     pub imports: Vec<Import>,
     /// Functions, the imported ones first.
+    #[serde(skip)]
     pub funcs: Table<Func>,
     /// How many functions are imported.
     pub imported_funcs: usize,
@@ -255,16 +258,21 @@ pub struct ModuleInfo {
     /// Element segments.
     pub elems: IndexVec<ElemIndex, ElemSegment>,
     /// The functions that element segments list ([`ElemItems::Funcs`]).
+    #[serde(skip)]
     pub elem_funcs: Table<FuncIndex>,
     /// Data segments.
     pub data: IndexVec<DataIndex, DataSegment>,
     /// Functions that have a [`FuncRefIndex`], in the order of those indices.
+    #[serde(skip)]
     pub escaping: Table<FuncIndex>,
     /// The bodies of the defined functions, in order.
+    #[serde(skip)]
     pub bodies: Table<Body>,
     /// Names of functions from the name section, as written there (not demangled).
+    #[serde(skip)]
     pub func_names: FuncNames,
     /// Custom sections in order.
+    #[serde(skip)]
     pub custom_sections: Vec<CustomSection>,
 }
 

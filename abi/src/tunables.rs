@@ -1,5 +1,7 @@
 //! [`Tunables`]: the choices that change generated code, and so belong to the key of every cache.
 
+use serde::{Deserialize, Serialize};
+
 /// The most pages that a memory may grow to when its initial size is at most this (DESIGN "addresses that cannot wrap"): kept a page below
 /// 4 GiB, so that an address that was accessed can be followed by a small addition without a wrap-around.
 pub const MAX_GROWN_PAGES: u64 = 65_535;
@@ -15,7 +17,7 @@ pub const MAX_UNWRAPPED_ADDEND: u64 = 65_536;
 pub const MAX_VALUES: usize = 1_000;
 
 /// The choices that change generated code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tunables {
     /// Every memory access has an explicit check, so that stores and loads around a trap are ordered exactly as WebAssembly orders
     /// them, and a load traps even when nothing uses its value.
@@ -29,7 +31,7 @@ pub struct Tunables {
 }
 
 /// How hard the compiler tries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum OptLevel {
     /// No optimisation: code as soon as possible.
     None,

@@ -1,12 +1,13 @@
 //! The types of WebAssembly (core specification, 2.3), as far as wasmo compiles them.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Bytes in a page of linear memory (core specification, 4.2.8).
 pub const PAGE_SIZE: u64 = 65_536;
 
 /// A value type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ValType {
     /// 32-bit integer.
     I32,
@@ -30,7 +31,7 @@ impl ValType {
 }
 
 /// A reference type. Both are nullable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RefType {
     /// `funcref`: a pointer to a [`crate::vm::VmFuncRef`], or null.
     Func,
@@ -61,7 +62,7 @@ impl fmt::Display for ValType {
 }
 
 /// A function type.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FuncType {
     /// Types of the parameters, in order.
     pub params: Box<[ValType]>,
@@ -88,7 +89,7 @@ impl fmt::Display for FuncType {
 }
 
 /// The size range of a memory (in pages) or a table (in elements).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Limits {
     /// The least size, which is also the initial one.
     pub min: u64,
@@ -97,14 +98,14 @@ pub struct Limits {
 }
 
 /// A memory type; limits are in pages of [`PAGE_SIZE`] bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct MemoryType {
     /// Size range in pages.
     pub limits: Limits,
 }
 
 /// A table type; limits are in elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TableType {
     /// Type of the elements.
     pub element: RefType,
@@ -113,7 +114,7 @@ pub struct TableType {
 }
 
 /// A global type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GlobalType {
     /// Type of the content.
     pub content: ValType,
