@@ -67,6 +67,7 @@ fn execute(args: &RunArgs, file: &Path, guest_args: &[String], stop: &Stop, stat
     }
     let mut linker = Linker::new(&engine);
     wasmo_wasi::add_to_linker(&mut linker, |host: &mut Host| &mut host.wasi)?;
+    wasmo_wasi::add_snapshot0_to_linker(&mut linker, |host: &mut Host| &mut host.wasi)?;
 
     stop.watch(store.interrupt_handle());
     let _timer = args.timeout.map(|limit| stop.after(limit));

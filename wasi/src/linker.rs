@@ -1,14 +1,17 @@
-//! Gives the functions of [`preview1`] to guests: [`add_to_linker`].
+//! Gives the functions of [`preview1`] and of [`snapshot0`] to guests: [`add_to_linker`], [`add_snapshot0_to_linker`].
 //!
 //! This is the only file that knows the engine. One table lists every function with its parameters as WebAssembly types; a
 //! macro makes a host function of each row. A host function finds the memory that the calling instance exports, calls its
-//! namesake in [`preview1`], and returns the error's number, or 0.
+//! namesake in [`preview1`] or [`snapshot0`], and returns the error's number, or 0.
 
-use crate::{Errno, GuestMemory, WasiCtx, preview1};
+use crate::{Errno, GuestMemory, WasiCtx, preview1, snapshot0};
 use wasmo::{Caller, Extern, Linker, Memory, bail};
 
 /// The name of the module that guests import these functions from.
 pub const MODULE: &str = "wasi_snapshot_preview1";
+
+/// The name of the module that guests of snapshot 0 import from.
+pub const MODULE_SNAPSHOT0: &str = "wasi_unstable";
 
 /// Hands the table of functions to another macro. Parameters that are pointers, lengths, descriptors or flags are `u32`.
 macro_rules! with_functions {
@@ -73,15 +76,20 @@ macro_rules! with_functions {
 
 /// Defines in a linker what the table lists.
 macro_rules! define {
-    ($linker:ident, $get:ident; $($name:ident($($param:ident: $ty:ty),*);)*) => {$(
-        $linker.func_wrap(
-            MODULE,
+    ($linker:ident, $get:ident, $module:ident, $functions:ident; $($name:ident($($param:ident: $ty:ty),*);)*) => {
+        $($linker.func_wrap(
+            $module,
             stringify!($name),
             move |mut caller: Caller<'_, T> $(, $param: $ty)*| -> wasmo::Result<u32> {
-                call(&mut caller, $get, stringify!($name), |ctx, memory| preview1::$name(ctx, memory $(, $param)*))
+                let name = ($module, stringify!($name));
+                call(&mut caller, $get, name, |ctx, memory| $functions::$name(ctx, memory $(, $param)*))
             },
-        )?;
-    )*};
+        )?;)*
+        $linker.func_wrap($module, "proc_exit", move |mut caller: Caller<'_, T>, status: u32| -> wasmo::Result<()> {
+            let ctx = $get(caller.data_mut());
+            match $functions::proc_exit(ctx, &mut GuestMemory::new(&mut []), status)? {}
+        })?;
+    };
 }
 
 /// Defines all functions of preview 1 in a linker, under the module name [`MODULE`]. `get` finds the context in a store's
@@ -123,11 +131,20 @@ pub fn add_to_linker<T: 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut WasiCtx + Send + Sync + Copy + 'static,
 ) -> wasmo::Result<()> {
-    with_functions!(define, linker, get);
-    linker.func_wrap(MODULE, "proc_exit", move |mut caller: Caller<'_, T>, status: u32| -> wasmo::Result<()> {
-        let ctx = get(caller.data_mut());
-        match preview1::proc_exit(ctx, &mut GuestMemory::new(&mut []), status)? {}
-    })?;
+    with_functions!(define, linker, get, MODULE, preview1);
+    Ok(())
+}
+
+/// Defines all functions of snapshot 0 in a linker, under the module name [`MODULE_SNAPSHOT0`]; otherwise as [`add_to_linker`]. Both may be
+/// defined in one linker.
+///
+/// # Errors
+/// As [`add_to_linker`].
+pub fn add_snapshot0_to_linker<T: 'static>(
+    linker: &mut Linker<T>,
+    get: impl Fn(&mut T) -> &mut WasiCtx + Send + Sync + Copy + 'static,
+) -> wasmo::Result<()> {
+    with_functions!(define, linker, get, MODULE_SNAPSHOT0, snapshot0);
     Ok(())
 }
 
@@ -135,19 +152,22 @@ pub fn add_to_linker<T: 'static>(
 fn call<T: 'static>(
     caller: &mut Caller<'_, T>,
     get: impl Fn(&mut T) -> &mut WasiCtx,
-    name: &'static str,
+    name: (&'static str, &'static str),
     function: impl FnOnce(&mut WasiCtx, &mut GuestMemory<'_>) -> Result<(), Errno>,
 ) -> wasmo::Result<u32> {
     let (bytes, data) = memory(caller, name)?.data_and_store_mut(caller);
     let result = function(get(data), &mut GuestMemory::new(bytes));
-    tracing::trace!(name, ?result, "a WASI call");
+    tracing::trace!(name = name.1, ?result, "a WASI call");
     Ok(result.map_or_else(|error| error.raw().into(), |()| 0))
 }
 
 /// The memory that the calling instance exports.
-fn memory<T: 'static>(caller: &mut Caller<'_, T>, name: &'static str) -> wasmo::Result<Memory> {
+fn memory<T: 'static>(
+    caller: &mut Caller<'_, T>,
+    (module, name): (&'static str, &'static str),
+) -> wasmo::Result<Memory> {
     match caller.get_export("memory") {
         Some(Extern::Memory(memory)) => Ok(memory),
-        _ => bail!("the guest calls `{MODULE}.{name}` but exports no memory with the name `memory`"),
+        _ => bail!("the guest calls `{module}.{name}` but exports no memory with the name `memory`"),
     }
 }

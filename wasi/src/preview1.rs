@@ -31,15 +31,18 @@ pub use fd::{
     fd_renumber,
 };
 pub use fd_io::{fd_pread, fd_pwrite, fd_read, fd_seek, fd_tell, fd_write};
+pub(crate) use fd_stat::descriptor_stat;
 pub use fd_stat::{
     fd_advise, fd_allocate, fd_datasync, fd_filestat_get, fd_filestat_set_size, fd_filestat_set_times, fd_sync,
 };
 pub use misc::{proc_exit, proc_raise, random_get, sched_yield};
+pub(crate) use path::path_stat;
 pub use path::{
     path_create_directory, path_filestat_get, path_filestat_set_times, path_link, path_readlink, path_remove_directory,
     path_rename, path_symlink, path_unlink_file,
 };
 pub use path_open::path_open;
 pub use poll::poll_oneoff;
+pub(crate) use poll::poll_records;
 pub use readdir::fd_readdir;
 pub use sock::{sock_accept, sock_recv, sock_send, sock_shutdown};

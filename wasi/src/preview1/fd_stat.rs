@@ -2,7 +2,7 @@
 
 use super::times::Times;
 use crate::descriptor::Object;
-use crate::types::{DirPerms, FilePerms, Rights};
+use crate::types::{DirPerms, FilePerms, FileStat, Rights};
 use crate::{Errno, GuestMemory, WasiCtx};
 use rustix::fs::{Advice, FallocateFlags};
 use std::num::NonZeroU64;
@@ -12,10 +12,14 @@ use std::num::NonZeroU64;
 /// # Errors
 /// What the host reports.
 pub fn fd_filestat_get(ctx: &mut WasiCtx, memory: &mut GuestMemory<'_>, fd: u32, result: u32) -> Result<(), Errno> {
+    memory.write(result, &descriptor_stat(ctx, fd)?.to_bytes())
+}
+
+/// What [`fd_filestat_get`] writes.
+pub(crate) fn descriptor_stat(ctx: &WasiCtx, fd: u32) -> Result<FileStat, Errno> {
     let descriptor = ctx.table.get(fd)?;
     descriptor.require(Rights::FD_FILESTAT_GET)?;
-    let stat = descriptor.file_stat()?;
-    memory.write(result, &stat.to_bytes())
+    descriptor.file_stat()
 }
 
 /// Sets the size of a file in bytes: what is added reads as zero.

@@ -86,10 +86,15 @@ pub fn path_filestat_get(
     path_len: u32,
     result: u32,
 ) -> Result<(), Errno> {
+    let stat = path_stat(ctx, fd, flags, memory.path(path, path_len)?)?;
+    memory.write(result, &stat.to_bytes())
+}
+
+/// What [`path_filestat_get`] writes.
+pub(crate) fn path_stat(ctx: &WasiCtx, fd: u32, flags: u32, path: &str) -> Result<FileStat, Errno> {
     let open = directory(ctx, fd, Rights::PATH_FILESTAT_GET, DirPerms::READ)?;
-    let path = memory.path(path, path_len)?;
     let metadata = if follows(flags, path)? { open.dir.metadata(path)? } else { open.dir.symlink_metadata(path)? };
-    memory.write(result, &FileStat::from(&metadata).to_bytes())
+    Ok(FileStat::from(&metadata))
 }
 
 /// Sets the times of a file, in nanoseconds since 1970, as `fst_flags` say.

@@ -29,15 +29,28 @@ pub fn poll_oneoff(
     count: u32,
     nevents: u32,
 ) -> Result<(), Errno> {
+    poll_records(ctx, memory, subscriptions, events, count, nevents, Subscription::from_bytes)
+}
+
+/// [`poll_oneoff`] with subscriptions of `N` bytes that `decode` understands.
+pub(crate) fn poll_records<const N: usize>(
+    ctx: &WasiCtx,
+    memory: &mut GuestMemory<'_>,
+    subscriptions: u32,
+    events: u32,
+    count: u32,
+    nevents: u32,
+    decode: impl Fn(&[u8; N]) -> Result<Subscription, Errno>,
+) -> Result<(), Errno> {
     if count == 0 || count > MAX_SUBSCRIPTIONS {
         return Err(Errno::Inval);
     }
     memory.check(nevents, 4)?;
     memory.check(events, count * Event::SIZE)?;
-    let (records, _) = memory.slice(subscriptions, count * Subscription::SIZE)?.as_chunks::<48>();
+    let (records, _) = memory.slice(subscriptions, count * u32::try_from(N)?)?.as_chunks::<N>();
     let mut waiting = Waiting::default();
     for record in records {
-        waiting.add(ctx, Subscription::from_bytes(record)?);
+        waiting.add(ctx, decode(record)?);
     }
     let happened = waiting.wait()?;
     let mut place = events;

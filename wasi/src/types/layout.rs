@@ -170,9 +170,6 @@ pub enum SubscriptionKind {
 }
 
 impl Subscription {
-    /// The size of the record.
-    pub const SIZE: u32 = 48;
-
     /// Decodes the record.
     ///
     /// # Errors
