@@ -9,6 +9,7 @@ mod diagnostics;
 mod error;
 mod ir;
 mod job;
+mod llvm;
 mod object;
 mod orc;
 mod parse;

@@ -8,6 +8,7 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::ir::context::Arch;
+use crate::llvm;
 use crate::pipeline::Effort;
 use crate::shim;
 use inkwell::OptimizationLevel;
@@ -73,8 +74,9 @@ impl Target {
     /// Looks the CPU up.
     ///
     /// # Errors
-    /// `Unsupported` when LLVM does not know the CPU, when it lacks what generated code needs, or when it has what this process's CPU lacks.
+    /// `Unsupported` when LLVM cannot be loaded or does not know the CPU, when it lacks what generated code needs, or when it has what this process's CPU lacks.
     pub(crate) fn new(cpu: &Cpu, opt_level: OptLevel) -> Result<Self, Error> {
+        llvm::load()?;
         static OPTIONS: Once = Once::new();
         // SAFETY: LLVM reads its options while it compiles, which no thread of ours does before a target exists.
         OPTIONS.call_once(|| unsafe { shim::wasmo_set_options() });

@@ -112,7 +112,7 @@ impl Module {
             Self::validate_binary(engine, binary)?;
         }
         let info = wasmo_codegen::parse(binary).map_err(CompileError::from)?;
-        let compiler = engine.compiler();
+        let compiler = engine.compiler()?;
         let compiled = compiler.compile(&info, binary, &Adapter(observer)).map_err(CompileError::from)?;
         let code = compiler.link(&info, compiled).map_err(CompileError::from)?;
         if code.entries.len() != info.bodies.len() || code.thunks.len() != info.types.len() {

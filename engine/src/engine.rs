@@ -10,7 +10,7 @@ use wasmo_runtime::TypeRegistry;
 use {
     std::any::Any,
     std::collections::HashMap,
-    std::sync::{Mutex, PoisonError},
+    std::sync::{Mutex, OnceLock, PoisonError},
     wasmo_abi::code::Thunks,
     wasmo_codegen::Compiler,
 };
@@ -26,8 +26,9 @@ struct EngineInner {
     config: Config,
     types: TypeRegistry,
     epoch: Arc<AtomicU64>,
+    /// Made when something is first compiled: an engine that runs artefacts only never loads LLVM.
     #[cfg(feature = "compiler")]
-    compiler: Compiler,
+    compiler: OnceLock<Compiler>,
     /// Thunks for types that no module had any for when they were needed, by the types' numbers.
     #[cfg(feature = "compiler")]
     thunks: Mutex<HashMap<u32, OwnedThunks>>,
@@ -48,25 +49,15 @@ impl Engine {
     /// An engine of this configuration.
     ///
     /// # Errors
-    /// When the machine is not supported, or the configuration names a processor that LLVM does not know.
+    /// When the machine is not supported. That the configuration names a processor that LLVM does not know comes out when something is compiled.
     pub fn new(config: &Config) -> Result<Self> {
-        #[cfg(feature = "compiler")]
-        let compiler = {
-            use wasmo_codegen::{Cpu, TargetOptions};
-            let cpu = match &config.target_cpu {
-                Some(name) => Cpu::Named(name.clone()),
-                None => Cpu::Host,
-            };
-            Compiler::new(config.tunables, TargetOptions { cpu, threads: config.threads })
-                .map_err(crate::CompileError::from)?
-        };
         Ok(Self {
             inner: Arc::new(EngineInner {
                 config: config.clone(),
                 types: TypeRegistry::new(),
                 epoch: Arc::new(AtomicU64::new(0)),
                 #[cfg(feature = "compiler")]
-                compiler,
+                compiler: OnceLock::new(),
                 #[cfg(feature = "compiler")]
                 thunks: Mutex::default(),
             }),
@@ -102,9 +93,25 @@ impl Engine {
         &self.inner.epoch
     }
 
+    /// The compiler, made now if nothing was compiled before.
+    ///
+    /// # Errors
+    /// When LLVM cannot be loaded, or does not know the processor that the configuration names, or that processor's code cannot run here.
     #[cfg(feature = "compiler")]
-    pub(crate) fn compiler(&self) -> &Compiler {
-        &self.inner.compiler
+    pub(crate) fn compiler(&self) -> Result<&Compiler> {
+        use wasmo_codegen::{Cpu, TargetOptions};
+        if let Some(compiler) = self.inner.compiler.get() {
+            return Ok(compiler);
+        }
+        let config = &self.inner.config;
+        let cpu = match &config.target_cpu {
+            Some(name) => Cpu::Named(name.clone()),
+            None => Cpu::Host,
+        };
+        let compiler = Compiler::new(config.tunables, TargetOptions { cpu, threads: config.threads })
+            .map_err(crate::CompileError::from)?;
+        // Of two threads that come here at the same time, the second takes the compiler of the first; making one costs a millisecond.
+        Ok(self.inner.compiler.get_or_init(|| compiler))
     }
 
     /// The thunks of a type, for functions whose modules have none. They live as long as the engine.
@@ -118,7 +125,7 @@ impl Engine {
             return Ok(owned.thunks);
         }
         let ty = self.types().get(type_id);
-        let (thunks, owner) = self.inner.compiler.thunks(&ty).map_err(crate::CompileError::from)?;
+        let (thunks, owner) = self.compiler()?.thunks(&ty).map_err(crate::CompileError::from)?;
         known.insert(type_id, OwnedThunks { thunks, _owner: owner });
         Ok(thunks)
     }

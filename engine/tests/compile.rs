@@ -68,7 +68,12 @@ fn compilations_are_watched_and_stopped() -> Result<()> {
 
 #[test]
 fn configurations() -> Result<()> {
-    assert!(Engine::new(Config::new().target_cpu("no-such-processor")).is_err());
+    // The processor is looked up when something is compiled, and each time.
+    let engine = Engine::new(Config::new().target_cpu("no-such-processor"))?;
+    for _ in 0..2 {
+        let error = Module::new(&engine, "(module)").unwrap_err();
+        assert!(error.to_string().contains("LLVM knows no CPU named \"no-such-processor\""), "{error}");
+    }
     let text = r#"(module (func (export "f") (result i32) (i32.add (i32.const 40) (i32.const 2))))"#;
     for config in [
         Config::new().opt_level(OptLevel::None),

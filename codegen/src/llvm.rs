@@ -1,0 +1,92 @@
+//! [`load`]: LLVM comes into the process when something is to be compiled, and not before.
+//!
+//! LLVM's library takes longer to load (140 MB, 200,000 relocations, thousands of constructors) than a small guest to run, and whoever runs artefacts only should
+//! not pay for it. So no program is linked with it: each function of LLVM's C API, and of the shim, is a stub that the build script has
+//! made, which jumps to where its slot says. `load` fills the slots.
+//!
+//! Hazard: a call before `load` jumps to address 0. All that reaches LLVM needs a [`crate::target::Target`], whose constructor calls `load` first.
+
+use crate::error::{Error, ErrorKind};
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// The shim: a shared library that depends on LLVM's, and finds it where it was when wasmo was built, or where the system keeps libraries.
+const SHIM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libwasmo_shim.so"));
+
+/// The names of the functions, each with a zero byte at its end, in the order of their slots.
+const FUNCTIONS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/functions"));
+
+/// How many functions there are.
+const COUNT: usize = include!(concat!(env!("OUT_DIR"), "/functions.count"));
+
+unsafe extern "C" {
+    /// Where the stubs jump to: of the build script's making, [`COUNT`] of them, zero at first.
+    #[link_name = "wasmo_llvm_slots"]
+    safe static SLOTS: [AtomicPtr<libc::c_void>; COUNT];
+}
+
+/// Loads LLVM, if it is not there yet. Threads may call it at the same time; after it has succeeded, LLVM may be called.
+///
+/// # Errors
+/// `Unsupported` when the library cannot be loaded, or is not the one that wasmo was built for; then it will not be tried again.
+pub(crate) fn load() -> Result<(), Error> {
+    static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
+    LOADED
+        .get_or_init(|| {
+            let started = std::time::Instant::now();
+            let result = fill();
+            tracing::debug!(elapsed = ?started.elapsed(), "LLVM loaded");
+            result
+        })
+        .clone()
+        .map_err(|why| Error::new(ErrorKind::Unsupported, format!("LLVM 22, which compiles, cannot be loaded: {why}")))
+}
+
+fn fill() -> Result<(), String> {
+    let file = in_memory(SHIM).map_err(|error| format!("no file in memory: {error}"))?;
+    let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|error| error.to_string())?;
+    // SAFETY: the library is ours, and its constructors and LLVM's may run at any time. It stays loaded for ever.
+    let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+    if library.is_null() {
+        return Err(last_error());
+    }
+    for (name, slot) in FUNCTIONS.split_inclusive(|byte| *byte == 0).zip(&SLOTS) {
+        let name = CStr::from_bytes_with_nul(name).map_err(|error| error.to_string())?;
+        // SAFETY: the library is loaded, the name ends in a zero byte.
+        let function = unsafe { libc::dlsym(library, name.as_ptr()) };
+        if function.is_null() {
+            return Err(last_error());
+        }
+        slot.store(function, Ordering::Release);
+    }
+    Ok(())
+}
+
+/// A file without a name that holds `bytes`, and from which code may be loaded.
+fn in_memory(bytes: &[u8]) -> io::Result<File> {
+    let create = |flags| {
+        // SAFETY: the name ends in a zero byte.
+        let fd = unsafe { libc::memfd_create(c"wasmo-shim".as_ptr(), flags) };
+        // SAFETY: the descriptor was just made, and nobody else has it.
+        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(unsafe { File::from_raw_fd(fd) }) }
+    };
+    // Kernels before 6.3 do not know MFD_EXEC, and need no telling.
+    let mut file = create(libc::MFD_CLOEXEC | libc::MFD_EXEC).or_else(|_| create(libc::MFD_CLOEXEC))?;
+    file.write_all(bytes)?;
+    Ok(file)
+}
+
+/// What the dynamic linker has to say.
+fn last_error() -> String {
+    // SAFETY: the answer is null or a text that holds until this thread's next call of the dynamic linker.
+    let text = unsafe { libc::dlerror() };
+    if text.is_null() {
+        return "the dynamic linker gives no reason".to_owned();
+    }
+    // SAFETY: as above.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
