@@ -72,6 +72,7 @@
 #![deny(missing_docs)]
 
 mod backtrace;
+pub mod cache;
 mod caller;
 #[cfg(feature = "compiler")]
 mod compile;
@@ -97,6 +98,7 @@ mod val;
 
 pub use anyhow::{Context, Error, Result, anyhow, bail, ensure, format_err};
 pub use backtrace::{FrameInfo, WasmBacktrace};
+pub use cache::{Cache, CacheConfig};
 pub use caller::Caller;
 #[cfg(feature = "compiler")]
 pub use compile::CompileObserver;
