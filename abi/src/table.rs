@@ -24,6 +24,21 @@ impl Bytes {
         Self { owner, range: 0..len }
     }
 
+    /// The bytes at `range` of those of `owner`, which are not looked at before somebody reads them: none when it has not so many then.
+    pub fn part_of(owner: Arc<dyn AsRef<[u8]> + Send + Sync>, range: Range<usize>) -> Self {
+        Self { owner, range: range.start..range.end.max(range.start) }
+    }
+
+    /// The number of bytes.
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+
     /// The bytes at `range` of these; `None` when there are not so many.
     pub fn slice(&self, range: Range<usize>) -> Option<Self> {
         let start = self.range.start.checked_add(range.start)?;

@@ -8,6 +8,7 @@ use crate::trap::backtrace::Backtrace;
 use std::any::Any;
 use std::fmt;
 use std::io;
+use wasmo_abi::artifact::ArtifactError;
 use wasmo_abi::trap::TrapCode;
 
 /// Something could not be made or done.
@@ -25,6 +26,9 @@ pub enum Error {
     /// A limit of the embedder or of wasmo stands against it; the text names both sizes.
     #[error("{0}")]
     Limit(String),
+    /// An artefact cannot be loaded.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
     /// What the caller handed over contradicts itself: a bug of wasmo or of the embedder.
     #[error("internal error: {0}")]
     Internal(String),

@@ -3,14 +3,17 @@
 //! Read [`store`] first: a [`Store`] owns everything that a guest can reach, and all of it lives as long as the store.
 //! [`instance`] makes an instance from a [`Module`] and imports. A call goes through `entry` onto the guest's own
 //! `stack`, comes back through the same stubs when the guest calls the host or a `helper`, and ends by returning or by
-//! being unwound ([`trap`]). `code` explains code addresses for backtraces.
+//! being unwound ([`trap`]). `code` explains code addresses for backtraces. [`artifact`] loads a
+//! module from a file.
 //!
 //! The crate knows neither LLVM nor the embedder: code comes in as [`wasmo_abi::code::ModuleCode`], the embedder's
 //! wishes as [`StoreHooks`] and callbacks. Operating-system calls are made in `sys` only, machine registers are named
 //! in `entry`, `sys` and `trap::unwind` only.
 
 mod arena;
+pub mod artifact;
 mod code;
+mod cpu;
 mod entry;
 pub mod error;
 mod exec;

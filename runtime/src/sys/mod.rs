@@ -1,7 +1,7 @@
-//! The operating system: memory mappings, signals, threads. Nothing else in the crate calls it.
+//! The operating system: memory and file mappings, signals, threads. Nothing else in the crate calls it.
 
 #[cfg(unix)]
 mod unix;
 
 #[cfg(unix)]
-pub(crate) use unix::{mmap, signal, thread};
+pub(crate) use unix::{file, mmap, signal, thread};

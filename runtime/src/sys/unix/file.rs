@@ -1,0 +1,114 @@
+//! [`FileMapping`]: a file mapped for reading, part of it for execution; [`FileId`]: which file, in which state.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::fs::MetadataExt;
+use std::ptr::{self, NonNull};
+use std::time::{Duration, SystemTime};
+
+/// A whole file, mapped privately: what others write to the file later may or may not be seen.
+#[derive(Debug)]
+pub(crate) struct FileMapping {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the mapping is memory that is never written to; it belongs to no thread.
+unsafe impl Send for FileMapping {}
+// SAFETY: as above.
+unsafe impl Sync for FileMapping {}
+
+impl FileMapping {
+    /// Maps the first `len` bytes of `file`, not 0.
+    pub(crate) fn new(file: &File, len: usize) -> io::Result<Self> {
+        // SAFETY: the system chooses an unused address, so nothing that exists is touched.
+        let base = unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0) };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let base = NonNull::new(base.cast()).ok_or_else(|| io::Error::other("the system mapped address 0"))?;
+        Ok(Self { base, len })
+    }
+
+    /// The address of the first byte.
+    pub(crate) fn address(&self) -> usize {
+        self.base.as_ptr() as usize
+    }
+
+    /// Lets the bytes at `range`, which begins at a page and lies within, be executed.
+    pub(crate) fn make_executable(&self, range: Range<usize>) -> io::Result<()> {
+        assert!(range.start <= range.end && range.end <= self.len, "the range lies within the mapping");
+        // SAFETY: the range lies within this mapping; its bytes stay readable.
+        let answer = unsafe {
+            let start = self.base.as_ptr().add(range.start).cast();
+            libc::mprotect(start, range.len(), libc::PROT_READ | libc::PROT_EXEC)
+        };
+        if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+impl AsRef<[u8]> for FileMapping {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: the mapping is readable and lives as long as `self`. That nobody changes the file is the promise of those who load artefacts.
+        unsafe { std::slice::from_raw_parts(self.base.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for FileMapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and whoever points into it holds a reference to its owner.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}
+
+/// Identifies a file and its content, as far as the system can tell that it has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FileId {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl FileId {
+    /// The identity of `file`, and its size. There is none when it was changed so recently that a further change might leave its times as they are.
+    pub(crate) fn of(file: &File) -> io::Result<(Option<Self>, u64)> {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        }
+        let id = Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        };
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let changed = Duration::from_secs(u64::try_from(id.changed.0).unwrap_or(0));
+        let settled = now.checked_sub(changed).is_some_and(|age| age > Duration::from_secs(2));
+        Ok((settled.then_some(id), metadata.size()))
+    }
+}
+
+/// A file in memory with the content `bytes`, which nobody can change any more.
+pub(crate) fn memory_file(bytes: &[u8]) -> io::Result<File> {
+    use std::io::Write;
+    // SAFETY: the name is a C string.
+    let fd = unsafe { libc::memfd_create(c"wasmo".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is open and nobody else's.
+    let mut file = unsafe { File::from_raw_fd(fd) };
+    file.write_all(bytes)?;
+    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
+    // SAFETY: the descriptor is open; the call touches no memory of ours.
+    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(file)
+}
