@@ -3,10 +3,11 @@
 mod common;
 
 use common::{instance, instance_with, run, trap};
+use std::io::{PipeWriter, Read as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use wasmo::{Caller, Config, Engine, Func, Result, Trap, UpdateDeadline, bail};
+use wasmo::{Caller, Config, Engine, Func, Instance, Linker, Module, Result, Store, Trap, UpdateDeadline, bail};
 
 const SPIN: &str = r#"(module
     (func (export "spin") (loop br 0))
@@ -60,6 +61,58 @@ fn an_interruption_waits_for_the_host() -> Result<()> {
     })?;
     assert_eq!(trap(&run(&mut store, instance, "run").unwrap_err()), Trap::Interrupt);
     assert!(*store.data(), "the host function ran to its end");
+    Ok(())
+}
+
+/// A store and an instance whose `run` calls a host function without end that waits for a byte that never comes. The host function is slow on its way
+/// into the wait by as many steps as the store's data say.
+fn waiting() -> Result<(Store<u32>, Instance, PipeWriter)> {
+    let (reader, writer) = std::io::pipe()?;
+    let engine = Engine::default();
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("", "wait", move |caller: Caller<'_, u32>| {
+        for step in 0..*caller.data() {
+            std::hint::black_box(step);
+        }
+        let _ = (&reader).read(&mut [0]);
+    })?;
+    let text = r#"(module (import "" "wait" (func $wait)) (func (export "run") (loop (call $wait) (br 0))))"#;
+    let mut store = Store::new(&engine, 0);
+    let instance = linker.instantiate(&mut store, &Module::new(&engine, text)?)?;
+    Ok((store, instance, writer))
+}
+
+#[test]
+fn no_interruption_is_lost_before_a_wait() -> Result<()> {
+    let (mut store, instance, _writer) = waiting()?;
+    let handle = store.interrupt_handle();
+    let (go, started) = std::sync::mpsc::channel::<()>();
+    // Interrupts each call once, soon after it has begun.
+    let other = std::thread::spawn(move || {
+        for () in started {
+            while !handle.interrupt() {
+                std::hint::spin_loop();
+            }
+        }
+    });
+    for round in 0..3000 {
+        *store.data_mut() = round % 64 * 10_000;
+        go.send(())?;
+        assert_eq!(trap(&run(&mut store, instance, "run").unwrap_err()), Trap::Interrupt);
+    }
+    drop(go);
+    other.join().expect("the thread ends well");
+    Ok(())
+}
+
+#[test]
+fn no_time_limit_is_lost_before_a_wait() -> Result<()> {
+    let (mut store, instance, _writer) = waiting()?;
+    for round in 0..300 {
+        *store.data_mut() = round * 2000;
+        store.set_timeout(Duration::from_micros(u64::from(round % 100)));
+        assert_eq!(trap(&run(&mut store, instance, "run").unwrap_err()), Trap::Interrupt);
+    }
     Ok(())
 }
 

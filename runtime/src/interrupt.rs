@@ -5,6 +5,9 @@
 //! too early gets the signal. The order on the running thread is: clear the flag, then publish the slot. An
 //! interruption that finds a slot is therefore never cleared before its call has ended, and one that comes late at most
 //! stops the call that is under way by then.
+//!
+//! A signal alone may be missed: when it comes while a host function is just about to wait in a system call, nothing is
+//! left that would end the wait. So whoever interrupts goes on with [`InterruptHandle::repeat`] until the call has ended.
 
 use crate::exec::Exec;
 use crate::thread::Slot;
@@ -63,6 +66,32 @@ impl InterruptHandle {
         // SAFETY: slots are never freed.
         unsafe { &*slot }.interrupt();
         true
+    }
+}
+
+impl InterruptHandle {
+    /// Signals once more, if the call that was interrupted has not ended; answers whether it has not. A call that was not
+    /// interrupted is not.
+    pub fn repeat(&self) -> bool {
+        let exec = self.0.exec.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(exec) = *exec else { return false };
+        let slot = self.0.running.load(Ordering::Acquire);
+        if slot.is_null() {
+            return false;
+        }
+        // SAFETY: the lock is held, so the context lives.
+        let interrupted = unsafe { &(*exec.as_ptr()).vm.interrupt }.load(Ordering::SeqCst) != 0;
+        if interrupted {
+            // SAFETY: slots are never freed.
+            unsafe { &*slot }.interrupt();
+        }
+        interrupted
+    }
+
+    /// Whether both stop the guest of the same store.
+    #[must_use]
+    pub fn same_store(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 

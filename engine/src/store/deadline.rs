@@ -1,6 +1,6 @@
 //! How guests are stopped, or made to pause: interrupt handles, time limits, epochs, fuel.
 
-use super::{Store, StoreContextMut};
+use super::{Store, StoreContextMut, timer};
 use crate::{AsContext, AsContextMut, Caller, Result};
 use anyhow::bail;
 use std::fmt;
@@ -33,8 +33,15 @@ pub struct InterruptHandle {
 impl InterruptHandle {
     /// Makes the call into the guest that is under way end with [`crate::Trap::Interrupt`]: at once when the guest is running, and as soon as the host
     /// returns to it when it has called a host function. Answers whether a call was under way; if none was, nothing happens.
+    ///
+    /// A host function that waits in a system call sees `EINTR`, or `ErrorKind::Interrupted`, again and again until it returns, so that the
+    /// interruption cannot be lost between its last look at [`Caller::interrupted`](crate::Caller::interrupted) and the wait.
     pub fn interrupt(&self) -> bool {
-        self.inner.interrupt()
+        let running = self.inner.interrupt();
+        if running {
+            timer::repeat(&self.inner);
+        }
+        running
     }
 }
 
@@ -104,7 +111,8 @@ impl<T: 'static> Store<T> {
     }
 
     /// From now on, a call into the guest that takes longer than `timeout` of wall time traps with [`crate::Trap::Interrupt`]; `None`, the initial state,
-    /// lifts the limit. Calls that host functions make belong to the outermost call. A host function that does not return is not stopped.
+    /// lifts the limit. Calls that host functions make belong to the outermost call. A host function that does not return is not stopped;
+    /// its waits are ended as [`InterruptHandle::interrupt`] does.
     pub fn set_timeout(&mut self, timeout: impl Into<Option<Duration>>) {
         self.inner_mut().opaque.timeout = timeout.into();
     }
