@@ -1,5 +1,5 @@
-//! Records the git revision and the LLVM version for `wasmo --version`. Where one cannot be found out (a source archive without git), it
-//! is `unknown`, and the build goes on.
+//! Records the git revision and, for a build with the compiler, the LLVM version for `wasmo --version`. Where one cannot be found out (a
+//! source archive without git), it is `unknown`, and the build goes on.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -18,11 +18,19 @@ fn main() {
     }
     println!("cargo::rustc-env=WASMO_REVISION={}", revision.as_deref().unwrap_or("unknown"));
 
+    println!("cargo::rustc-env=WASMO_COMPILER={}", compiler());
+}
+
+/// What compiles in this build.
+fn compiler() -> String {
+    if env::var_os("CARGO_FEATURE_COMPILER").is_none() {
+        return "no compiler".to_owned();
+    }
     let prefix = env::var_os("LLVM_SYS_221_PREFIX").map(|prefix| PathBuf::from(prefix).join("bin/llvm-config"));
     let candidates = prefix.into_iter().chain(["llvm-config-22", "llvm-config"].map(PathBuf::from));
     let llvm =
         candidates.filter_map(|program| answer(program, &["--version"])).find(|version| version.starts_with("22."));
-    println!("cargo::rustc-env=WASMO_LLVM_VERSION={}", llvm.as_deref().unwrap_or("unknown"));
+    format!("LLVM {}", llvm.as_deref().unwrap_or("unknown"))
 }
 
 /// The first line that a program answers with, if it succeeds.

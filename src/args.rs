@@ -9,15 +9,9 @@ use clap_complete::Shell;
 
 use crate::units::{parse_duration, parse_size};
 
-/// `wasmo --version`: the version, the git revision, and the LLVM that compiles.
-const VERSION: &str = concat!(
-    env!("CARGO_PKG_VERSION"),
-    " (revision ",
-    env!("WASMO_REVISION"),
-    ", LLVM ",
-    env!("WASMO_LLVM_VERSION"),
-    ")"
-);
+/// `wasmo --version`: the version, the git revision, and what compiles.
+const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("WASMO_REVISION"), ", ", env!("WASMO_COMPILER"), ")");
 
 /// Run WebAssembly at native speed.
 #[derive(Debug, Parser)]
@@ -33,12 +27,18 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Run a program, or one function of a module.
     Run(RunArgs),
-    /// Run specification scripts, and name each line that fails.
-    Wast(WastArgs),
     /// Show what a module holds: imports, exports, memories, tables, functions by size, sections.
     Inspect(InspectArgs),
     /// Check that modules are valid.
+    #[cfg(feature = "compiler")]
     Validate(ValidateArgs),
+    /// Run specification scripts, and name each line that fails.
+    #[cfg(feature = "compiler")]
+    Wast(WastArgs),
+    /// What takes a compiler.
+    #[cfg(not(feature = "compiler"))]
+    #[command(name = "compile", aliases = ["validate", "wast"], hide = true, disable_help_flag = true)]
+    NeedsCompiler(NeedsCompilerArgs),
     /// Print a script that completes wasmo's command line in a shell.
     Completions(CompletionsArgs),
 }
@@ -97,6 +97,7 @@ pub(crate) struct RunArgs {
 }
 
 /// `wasmo wast`.
+#[cfg(feature = "compiler")]
 #[derive(Debug, clap::Args)]
 pub(crate) struct WastArgs {
     /// Refuse modules with several memories, as scripts for WebAssembly 1.0 and 2.0 expect.
@@ -106,6 +107,14 @@ pub(crate) struct WastArgs {
     /// Scripts in the specification's format (.wast).
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<PathBuf>,
+}
+
+/// A command that this build does not have, and whatever follows it.
+#[cfg(not(feature = "compiler"))]
+#[derive(Debug, clap::Args)]
+pub(crate) struct NeedsCompilerArgs {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<OsString>,
 }
 
 /// `wasmo inspect`.
@@ -121,6 +130,7 @@ pub(crate) struct InspectArgs {
 }
 
 /// `wasmo validate`.
+#[cfg(feature = "compiler")]
 #[derive(Debug, clap::Args)]
 pub(crate) struct ValidateArgs {
     /// Modules in the binary or the text format.

@@ -3,5 +3,7 @@
 pub(crate) mod completions;
 pub(crate) mod inspect;
 pub(crate) mod run;
+#[cfg(feature = "compiler")]
 pub(crate) mod validate;
+#[cfg(feature = "compiler")]
 pub(crate) mod wast;

@@ -1,65 +1,37 @@
-//! Module files: read, and translated when they are text.
+//! Files of modules, told apart by what is in them, whatever they are called.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use wasmparser::{Parser, Payload};
+use anyhow::{Context, Result};
 
-/// The first bytes of every file in the binary format, modules and components alike.
-const MAGIC: &[u8] = b"\0asm";
+/// The first bytes of a compiled module, which is an ELF file.
+const ELF: &[u8] = b"\x7fELF";
 
-/// Reads the file as it is.
+/// What a file holds.
+pub(crate) enum Input {
+    /// A compiled module, for the engine to map.
+    Artifact,
+    /// Anything else, to be compiled: all its bytes.
+    Source(Vec<u8>),
+}
+
+/// Looks at a file, and reads it unless it is an artefact.
 ///
 /// # Errors
 ///
 /// When it cannot be read; the error names it.
-pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
-    fs::read(file).with_context(|| format!("cannot read `{}`", file.display()))
-}
-
-/// Reads a module in the binary format, or in the text format, which is translated.
-///
-/// # Errors
-///
-/// When the file cannot be read, is something else (a component, or no WebAssembly at all), or is text with a mistake in it. Whether the
-/// module is well-formed and valid is for others to say.
-pub(crate) fn read_module(file: &Path) -> Result<Vec<u8>> {
-    let bytes = read(file)?;
-    if bytes.starts_with(MAGIC) {
-        // Version 1 of layer 1 is a component; a module is version 1 of layer 0.
-        if bytes.get(6..8) == Some(&[1, 0]) {
-            bail!("`{}` is a component; wasmo runs core modules", file.display());
+pub(crate) fn open(file: &Path) -> Result<Input> {
+    let read = || -> io::Result<Input> {
+        let mut opened = File::open(file)?;
+        let mut bytes = Vec::new();
+        opened.by_ref().take(ELF.len() as u64).read_to_end(&mut bytes)?;
+        if bytes == ELF {
+            return Ok(Input::Artifact);
         }
-        return Ok(bytes);
-    }
-    if !is_text(file, &bytes) {
-        let start: Vec<_> = bytes.iter().take(MAGIC.len()).map(|byte| format!("{byte:02x}")).collect();
-        let found = match start.join(" ") {
-            none if none.is_empty() => "it is empty".to_owned(),
-            start => format!("it begins with {start}, not with 00 61 73 6d (at offset 0x0)"),
-        };
-        bail!("`{}` is not a WebAssembly module: {found}", file.display());
-    }
-    let text = std::str::from_utf8(&bytes).with_context(|| format!("`{}` is not a text in UTF-8", file.display()))?;
-    match wat::parse_str(text) {
-        Ok(module) => Ok(module),
-        Err(mut error) => {
-            error.set_path(file);
-            Err(error.into())
-        }
-    }
-}
-
-/// Whether a valid module has a start function, so that instantiating it runs something.
-pub(crate) fn has_start_function(binary: &[u8]) -> bool {
-    Parser::new(0).parse_all(binary).any(|payload| matches!(payload, Ok(Payload::StartSection { .. })))
-}
-
-/// Files are text if they are called so, or begin as text does: with a parenthesis or a comment.
-fn is_text(file: &Path, bytes: &[u8]) -> bool {
-    let start = bytes.trim_ascii_start();
-    file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wat"))
-        || start.starts_with(b"(")
-        || start.starts_with(b";;")
+        opened.read_to_end(&mut bytes)?;
+        Ok(Input::Source(bytes))
+    };
+    read().with_context(|| format!("cannot read `{}`", file.display()))
 }

@@ -74,6 +74,11 @@ impl Module {
         self.info().name.as_deref()
     }
 
+    /// The index of the start function, which runs whenever the module is instantiated.
+    pub fn start_function(&self) -> Option<u32> {
+        self.info().start.map(|func| func.0)
+    }
+
     /// The imports, in order; imports of equal names are all there.
     pub fn imports(&self) -> impl ExactSizeIterator<Item = ImportType<'_>> + '_ {
         let info = self.info();

@@ -1,27 +1,33 @@
-//! `wasmo inspect`: what a module holds, as aligned text. The module is read, not compiled, and its function bodies are not validated.
+//! `wasmo inspect`: what a module holds, as aligned text.
 //!
-//! [`contents`] reads a module, [`render`] writes it.
+//! [`source`] describes modules that are not compiled.
 
-mod contents;
-mod render;
+#[cfg(feature = "compiler")]
+mod source;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 
-use self::contents::Contents;
 use crate::args::InspectArgs;
+use crate::input::Input;
 use crate::{input, output};
-
-/// Functions shown without `--all`.
-const SHOWN_FUNCTIONS: usize = 20;
 
 /// Prints what is in a module.
 pub(crate) fn run(args: &InspectArgs) -> Result<ExitCode> {
-    let bytes = input::read_module(&args.file)?;
-    let contents = Contents::read(&bytes).with_context(|| format!("`{}` is malformed", args.file.display()))?;
-    let functions = if args.all { usize::MAX } else { SHOWN_FUNCTIONS };
-    let name = args.file.display().to_string();
-    output::print(&render::render(&name, bytes.len(), &contents, functions))?;
+    let text = match input::open(&args.file)? {
+        Input::Artifact => bail!("`{}` is a compiled module", args.file.display()),
+        Input::Source(bytes) => describe_source(args, bytes)?,
+    };
+    output::print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(feature = "compiler")]
+use self::source::describe as describe_source;
+
+/// What reads WebAssembly is left out with the compiler.
+#[cfg(not(feature = "compiler"))]
+fn describe_source(args: &InspectArgs, bytes: Vec<u8>) -> Result<String> {
+    crate::compiler::refuse(&args.file, &bytes)
 }

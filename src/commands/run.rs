@@ -16,10 +16,10 @@ use wasmo_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder};
 use self::budget::Budget;
 use self::stats::{Phase, Stats};
 use crate::args::RunArgs;
+use crate::input::Input;
 use crate::output::{INTERRUPTED, TRAPPED, note};
-use crate::progress::Progress;
 use crate::stop::{Reason, Stop, timeout_text};
-use crate::{input, output};
+use crate::{compiler, input, output};
 
 /// Frames of a backtrace that are shown, innermost first: a recursion without end has a hundred thousand that are the same.
 const SHOWN_FRAMES: usize = 24;
@@ -86,14 +86,12 @@ fn execute(args: &RunArgs, file: &Path, guest_args: &[String], stop: &Stop, stat
     result
 }
 
-/// Reads and compiles a module.
+/// Loads a compiled module, or reads and compiles one that is not.
 fn load(engine: &Engine, file: &Path, stop: &Stop, stats: &mut Stats) -> Result<Module> {
-    let bytes = stats.time(Phase::Read, || input::read_module(file))?;
-    let module = stats.time(Phase::Compile, || {
-        let progress = Progress::new(file, stop.clone());
-        Module::new_with_observer(engine, &bytes, &progress)
-    });
-    let module = module.with_context(|| format!("cannot compile `{}`", file.display()))?;
+    let module = match stats.time(Phase::Read, || input::open(file))? {
+        Input::Artifact => bail!("`{}` is a compiled module", file.display()),
+        Input::Source(bytes) => stats.time(Phase::Compile, || compiler::compile(engine, file, bytes, stop))?,
+    };
     stats.add_module(&module);
     Ok(module)
 }
@@ -162,7 +160,7 @@ fn call(
         return output::print(&invoke::show(&results));
     }
     let Some(start) = instance.get_func(&mut *store, "_start") else {
-        if input::has_start_function(module.binary()) {
+        if module.start_function().is_some() {
             return Ok(());
         }
         bail!("`{}` has no `_start` to run; name a function with --invoke ({})", file.display(), functions(module));

@@ -1,5 +1,6 @@
 //! `wasmo wast`.
 
+use std::fs;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -7,7 +8,7 @@ use spec_testsuite::{Report, Script};
 use wasmo::{Config, Engine};
 
 use crate::args::WastArgs;
-use crate::{input, output};
+use crate::output;
 
 /// Runs each script, prints the lines that fail, and the sum.
 pub(crate) fn run(args: &WastArgs) -> Result<ExitCode> {
@@ -17,7 +18,8 @@ pub(crate) fn run(args: &WastArgs) -> Result<ExitCode> {
     let mut total = Report::default();
     let mut all_read = true;
     for file in &args.files {
-        let text = input::read(file).and_then(|bytes| {
+        let text = fs::read(file).with_context(|| format!("cannot read `{}`", file.display()));
+        let text = text.and_then(|bytes| {
             String::from_utf8(bytes).with_context(|| format!("`{}` is not a text in UTF-8", file.display()))
         });
         let text = match text {
