@@ -330,3 +330,60 @@ fn exports_are_found_and_listed() -> Result<()> {
     assert!(instance.get_export(&mut store, "x").is_none());
     Ok(())
 }
+
+#[test]
+fn a_command_begins_anew_with_each_call() -> Result<()> {
+    let engine = Engine::default();
+    let mut store = Store::new(&engine, 0);
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("host", "report", |mut caller: Caller<'_, i32>, value: i32| *caller.data_mut() = value)?;
+    let command = Module::new(
+        &engine,
+        r#"(module
+            (import "host" "report" (func $report (param i32)))
+            (memory (export "memory") 1)
+            (global $calls (mut i32) (i32.const 0))
+            (func $count (result i32)
+                (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+                (global.get $calls))
+            (func (export "_start") (call $report (i32.add (call $count) (i32.const 100))))
+            (func (export "twice") (param i32) (result i32 i64)
+                (drop (call $count)) (i32.add (local.get 0) (call $count)) (i64.const 7)))"#,
+    )?;
+    linker.module(&mut store, "command", &command)?;
+    assert!(linker.get(&mut store, "command", "memory").is_none());
+    let start = linker.get_default(&mut store, "command")?.typed::<(), ()>(&store)?;
+    for _ in 0..3 {
+        *store.data_mut() = 0;
+        start.call(&mut store, ())?;
+        assert_eq!(*store.data(), 101, "the count begins anew");
+    }
+    let user = Module::new(
+        &engine,
+        r#"(module
+            (import "command" "twice" (func $twice (param i32) (result i32 i64)))
+            (func (export "run") (param i32) (result i32) (call $twice (local.get 0)) drop))"#,
+    )?;
+    let user = linker.instantiate(&mut store, &user)?;
+    let run = user.get_typed_func::<i32, i32>(&mut store, "run")?;
+    assert_eq!(run.call(&mut store, 10)?, 12);
+    assert_eq!(run.call(&mut store, 10)?, 12);
+    Ok(())
+}
+
+#[test]
+fn what_is_neither_a_command_nor_a_reactor_is_refused() -> Result<()> {
+    let engine = Engine::default();
+    let mut store = Store::new(&engine, ());
+    let mut refused = |text: &str| {
+        let module = Module::new(&engine, text).expect("a valid module");
+        Linker::new(&engine).module(&mut store, "m", &module).err().expect("it is refused").to_string()
+    };
+    let both = refused(r#"(module (func (export "_start")) (func (export "_initialize")))"#);
+    assert!(both.contains("`_start`") && both.contains("`_initialize`"), "{both}");
+    let table = refused(r#"(module (func (export "_start")) (table (export "t") 1 funcref))"#);
+    assert!(table.contains("`t`") && table.contains("command"), "{table}");
+    let missing = refused(r#"(module (import "a" "b" (func)) (func (export "_start")))"#);
+    assert!(missing.contains('a'), "{missing}");
+    Ok(())
+}

@@ -4,8 +4,11 @@ use super::Linker;
 use super::definition::Definition;
 use crate::func::HostFunc;
 use crate::{AsContext, AsContextMut, Caller, Extern, ExternType, FuncType, Instance, IntoFunc, Module, Result, Val};
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use std::sync::Arc;
+
+/// What tools of old export from commands besides functions; nobody can use it, since each call has an instance of its own.
+const LEFT_OUT: [&str; 5] = ["memory", "__indirect_function_table", "__data_end", "__heap_base", "__dso_handle"];
 
 impl<T: 'static> Linker<T> {
     /// Defines a name as an item of a store; modules can then be instantiated in that store only.
@@ -94,15 +97,53 @@ impl<T: 'static> Linker<T> {
         Ok(self)
     }
 
-    /// Instantiates a module, calls its `_initialize` if it exports one without parameters and results (a WASI reactor), and defines its
-    /// exports under the first name `name`.
+    /// Defines the exports of a module under the first name `name`.
+    ///
+    /// A WASI command (it exports a function `_start`) is a program that is run from its beginning each time: every call of one of its functions makes
+    /// an instance, which serves this call only and stays in the store. So it has nothing to export but functions; `memory`,
+    /// `__indirect_function_table` and some globals that old tools export always are left out.
+    ///
+    /// Any other module is instantiated now, once, and its `_initialize` is called if it exports one without parameters and results (a WASI reactor).
     ///
     /// # Errors
-    /// As [`Linker::instantiate`] and [`Linker::instance`]; when `_initialize` fails.
+    /// As [`Linker::instantiate`] and [`Linker::instance`]; when `_initialize` fails; when a module exports both `_start` and `_initialize`; when a command
+    /// exports what is no function.
     ///
     /// # Panics
     /// As [`Linker::instantiate`].
-    pub fn module(&mut self, mut store: impl AsContextMut<Data = T>, name: &str, module: &Module) -> Result<&mut Self> {
+    pub fn module(&mut self, store: impl AsContextMut<Data = T>, name: &str, module: &Module) -> Result<&mut Self> {
+        let exports_func = |name: &str| matches!(module.get_export(name), Some(ExternType::Func(_)));
+        match (exports_func("_start"), exports_func("_initialize")) {
+            (true, true) => bail!("the module exports both `_start`, as a command, and `_initialize`, as a reactor"),
+            (true, false) => self.command(name, module),
+            (false, _) => self.reactor(store, name, module),
+        }
+    }
+
+    fn command(&mut self, name: &str, module: &Module) -> Result<&mut Self> {
+        let pre = self.instantiate_pre(module)?;
+        for export in module.exports() {
+            let item = export.name().to_owned();
+            let ty = match export.ty() {
+                ExternType::Func(ty) => ty,
+                _ if LEFT_OUT.contains(&export.name()) => continue,
+                ty => bail!(
+                    "the module is a command (it exports `_start`), which can export functions only; `{item}` is a {ty}"
+                ),
+            };
+            let pre = pre.clone();
+            self.func_new(name, &item.clone(), ty, move |mut caller, params, results| {
+                let instance = pre.instantiate(&mut caller)?;
+                let func = instance
+                    .get_func(&mut caller, &item)
+                    .ok_or_else(|| anyhow!("the command's function `{item}` is gone from its instance"))?;
+                func.call(&mut caller, params, results)
+            })?;
+        }
+        Ok(self)
+    }
+
+    fn reactor(&mut self, mut store: impl AsContextMut<Data = T>, name: &str, module: &Module) -> Result<&mut Self> {
         let instance = self.instantiate(&mut store, module)?;
         if let Some(initialize) = instance.get_func(&mut store, "_initialize") {
             let initialize = initialize.typed::<(), ()>(&store).context("loading the function initializer")?;
