@@ -2,7 +2,9 @@
 
 use anyhow::{Result, bail};
 use clap::Parser;
+use std::path::{Path, PathBuf};
 use wasmo_fuzz::campaign;
+use wasmo_fuzz::compare::{Mode, Verdict, compare};
 
 /// Runs random modules on wasmo and wasmi and compares all that can be observed.
 #[derive(Parser)]
@@ -19,10 +21,33 @@ struct Args {
     /// How many smaller modules to try when one differs.
     #[arg(long, default_value_t = 400)]
     shrink: usize,
+    /// Compares this module, .wasm or .wat, in both modes instead.
+    #[arg(long)]
+    file: Option<PathBuf>,
+}
+
+/// Compares the module in `path` in both modes.
+fn compare_file(path: &Path) -> Result<()> {
+    let wasm = wat::parse_file(path)?;
+    let mut differ = false;
+    for mode in [Mode::Default, Mode::Strict] {
+        match compare(&wasm, mode) {
+            Verdict::Agree(steps) => println!("{mode:?} mode: {steps} steps agree"),
+            Verdict::Skipped(reason) => println!("{mode:?} mode: skipped: {reason}"),
+            Verdict::Differ(difference) => {
+                differ = true;
+                println!("{mode:?} mode:\n{difference}");
+            }
+        }
+    }
+    if differ { bail!("wasmo and wasmi differ") } else { Ok(()) }
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if let Some(path) = &args.file {
+        return compare_file(path);
+    }
     let endless = args.modules == 0;
     let end = if endless { u64::MAX } else { args.seed.saturating_add(args.modules) };
     let totals = campaign::run(args.seed..end, args.threads, args.shrink, |seed, totals| {
