@@ -39,6 +39,8 @@ pub(crate) enum Command {
     #[cfg(not(feature = "compiler"))]
     #[command(name = "compile", aliases = ["validate", "wast"], hide = true, disable_help_flag = true)]
     NeedsCompiler(NeedsCompilerArgs),
+    /// Show or empty the cache of compiled modules.
+    Cache(CacheArgs),
     /// Print a script that completes wasmo's command line in a shell.
     Completions(CompletionsArgs),
 }
@@ -136,6 +138,45 @@ pub(crate) struct ValidateArgs {
     /// Modules in the binary or the text format.
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<PathBuf>,
+}
+
+const CACHE_HELP: &str = "\
+The cache is in WASMO_CACHE_DIR or, if that is not set, in the directory wasmo of the user's cache directory \
+(XDG_CACHE_HOME, or ~/.cache). What was used longest ago is removed by itself. The directory may be deleted at any time.";
+
+/// `wasmo cache`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = CACHE_HELP)]
+pub(crate) struct CacheArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub(crate) command: CacheCommand,
+}
+
+/// What can be done with the cache.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Print the directory that the cache is in.
+    Path,
+    /// List the compiled modules, the one used last first: size, time since its last use, file.
+    List,
+    /// Remove all compiled modules.
+    Clear,
+    /// Remove compiled modules by size and age.
+    Prune(PruneArgs),
+}
+
+/// `wasmo cache prune`.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct PruneArgs {
+    /// Remove what was used longest ago until the cache takes no more than this, as 64MiB, 1GiB, or a number of bytes.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) max_size: Option<u64>,
+
+    /// Remove what has not been used for this long, as 30m, 12h, 7d.
+    #[arg(long, value_name = "T", value_parser = parse_duration)]
+    pub(crate) older_than: Option<Duration>,
 }
 
 /// `wasmo completions`.

@@ -1,5 +1,6 @@
 //! The commands, a room each.
 
+pub(crate) mod cache;
 pub(crate) mod completions;
 pub(crate) mod inspect;
 pub(crate) mod run;

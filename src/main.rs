@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::Wast(args) => commands::wast::run(&args),
         #[cfg(not(feature = "compiler"))]
         Command::NeedsCompiler(_) => compiler::missing(),
+        Command::Cache(args) => commands::cache::run(&args),
         Command::Completions(args) => commands::completions::run(&args),
     };
     result.unwrap_or_else(|error| output::failure(&error))

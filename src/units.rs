@@ -9,15 +9,16 @@ fn split(text: &str) -> (&str, &str) {
     (number, unit.trim_start())
 }
 
-/// Reads a duration: a number (fractions allowed) and one of the units ms, s, m, h; seconds if there is none.
+/// Reads a duration: a number (fractions allowed) and one of the units ms, s, m, h, d; seconds if there is none.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is not a duration such as 500ms, 10s, 2m or 1h");
+    let wrong = || format!("`{text}` is not a duration such as 500ms, 10s, 2m, 1h or 7d");
     let (number, unit) = split(text.trim());
     let seconds = match unit {
         "ms" => 0.001,
         "" | "s" => 1.0,
         "m" | "min" => 60.0,
         "h" => 3600.0,
+        "d" => 86_400.0,
         _ => return Err(wrong()),
     };
     let number: f64 = number.parse().map_err(|_| wrong())?;
@@ -58,6 +59,17 @@ pub(crate) fn format_size(bytes: u64) -> String {
     if rest == 0 { format!("{whole} {name}") } else { format!("{whole}.{} {name}", rest * 10 / unit) }
 }
 
+/// Writes how long ago something was, in the largest unit of which it is at least one, without a fraction.
+pub(crate) fn format_age(age: Duration) -> String {
+    let seconds = age.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +79,7 @@ mod tests {
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("1.5s"), Ok(Duration::from_millis(1500)));
         assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(parse_duration("7d"), Ok(Duration::from_secs(7 * 24 * 3600)));
         assert_eq!(parse_duration("3"), Ok(Duration::from_secs(3)));
         for wrong in ["", "s", "10x", "-1s", "1..2s", "0s", "99999999999999999999h", "nan"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
@@ -91,5 +104,11 @@ mod tests {
         assert_eq!(format_size(1 << 20), "1 MiB");
         assert_eq!(format_size((3 << 20) + (1 << 19)), "3.5 MiB");
         assert_eq!(format_size(5 << 40), "5120 GiB");
+    }
+
+    #[test]
+    fn ages_are_written() {
+        let age = |seconds| format_age(Duration::from_secs(seconds));
+        assert_eq!([age(59), age(61), age(7300), age(200_000)], ["59 s", "1 min", "2 h", "2 d"]);
     }
 }

@@ -29,6 +29,7 @@
 //! written; `lock`, which the process has locked that tidies up; `CACHEDIR.TAG`. All of it is made by the first insertion. A hit costs about a dozen
 //! system calls: directory, secret and entry are opened and looked at, and nothing is listed.
 
+mod config;
 mod directory;
 mod error;
 mod evict;
@@ -36,6 +37,7 @@ mod index;
 mod key;
 mod secret;
 
+pub use config::CacheConfig;
 pub use error::CacheError;
 pub use evict::Pruned;
 pub use key::{Key, SourceHash};
@@ -48,65 +50,6 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
-
-/// The environment variable that says where the cache is.
-const DIRECTORY_VARIABLE: &str = "WASMO_CACHE_DIR";
-
-/// Where a cache is, and how large it may become.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct CacheConfig {
-    /// The directory; if [`None`], `$WASMO_CACHE_DIR`, else `$XDG_CACHE_HOME/wasmo`, else `~/.cache/wasmo`. It is made when it is needed.
-    pub directory: Option<PathBuf>,
-    /// How many bytes the cache may take. It may take a little more for a while; what was used longest ago is then removed until nine tenths are taken.
-    pub size_limit: u64,
-}
-
-impl CacheConfig {
-    /// The limit unless another is set: 2 GiB.
-    pub const DEFAULT_SIZE_LIMIT: u64 = 2 << 30;
-
-    /// The cache of the user, with the default limit.
-    pub fn new() -> Self {
-        Self { directory: None, size_limit: Self::DEFAULT_SIZE_LIMIT }
-    }
-
-    /// The cache in this directory.
-    pub fn directory(&mut self, directory: impl Into<PathBuf>) -> &mut Self {
-        self.directory = Some(directory.into());
-        self
-    }
-
-    /// The number of bytes that the cache may take.
-    pub fn size_limit(&mut self, bytes: u64) -> &mut Self {
-        self.size_limit = bytes;
-        self
-    }
-
-    /// Where the cache is to be.
-    fn resolve(&self) -> Result<PathBuf, CacheError> {
-        let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
-        let path = match self.directory.clone().or_else(|| variable(DIRECTORY_VARIABLE)) {
-            Some(path) => path,
-            // The base directory specification: relative paths are to be ignored.
-            None => match variable("XDG_CACHE_HOME").filter(|path| path.is_absolute()) {
-                Some(base) => base.join("wasmo"),
-                None => {
-                    let home = std::env::home_dir().filter(|path| path.is_absolute());
-                    home.ok_or(CacheError::NoDirectory)?.join(".cache/wasmo")
-                }
-            },
-        };
-        // The process may change its directory later.
-        std::path::absolute(&path).map_err(|error| CacheError::io("find", &path, error))
-    }
-}
-
-impl Default for CacheConfig {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// A cache of compiled modules on disk; see the [module](self). Any number of threads and processes may use one at once. Cloning is cheap, and gives the
 /// same cache.
@@ -168,7 +111,7 @@ impl Cache {
     /// # Errors
     /// When there is no place for it, when it is not the user's own, and when others may use it.
     pub fn open(config: &CacheConfig) -> Result<Self, CacheError> {
-        let path = config.resolve()?;
+        let path = config.path()?;
         let opened = Opened::existing(&path)?.map(Arc::new);
         Ok(Self { inner: Arc::new(Inner { path, size_limit: config.size_limit, opened: Mutex::new(opened) }) })
     }

@@ -1,7 +1,7 @@
 //! [`Folder`]: a folder with files, to run `wasmo` in; [`Answer`]: what came back.
 
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,13 +11,17 @@ use tempfile::TempDir;
 /// No command of these tests takes this long, on a busy machine and without optimisation; one that does hangs.
 const HANGS: Duration = Duration::from_secs(120);
 
-/// A folder that exists as long as its test runs.
-pub struct Folder(TempDir);
+/// A folder that exists as long as its test runs, and a cache for it beside it.
+pub struct Folder {
+    files: TempDir,
+    cache: TempDir,
+}
 
 impl Folder {
     /// A folder with these files, as (name, content).
     pub fn new(files: &[(&str, &str)]) -> Self {
-        let folder = Self(tempfile::tempdir().expect("a folder for the test"));
+        let folder = || tempfile::tempdir().expect("a folder for the test");
+        let folder = Self { files: folder(), cache: folder() };
         for (name, content) in files {
             folder.write(name, content.as_bytes());
         }
@@ -25,17 +29,22 @@ impl Folder {
     }
 
     pub fn write(&self, name: &str, content: &[u8]) {
-        std::fs::write(self.0.path().join(name), content).expect("the folder can be written");
+        std::fs::write(self.path().join(name), content).expect("the folder can be written");
     }
 
     pub fn path(&self) -> &Path {
-        self.0.path()
+        self.files.path()
     }
 
-    /// `wasmo` with these arguments, to be started here. It has no input, and no variables of ours but those it needs to run.
+    /// Where commands keep what they have compiled.
+    pub fn cache(&self) -> PathBuf {
+        self.cache.path().join("cache")
+    }
+
+    /// `wasmo` with these arguments, to be started here. It has no input, and a cache of its own.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wasmo"));
-        command.args(args).current_dir(self.path()).stdin(Stdio::null());
+        command.args(args).current_dir(self.path()).env("WASMO_CACHE_DIR", self.cache()).stdin(Stdio::null());
         command
     }
 
