@@ -59,6 +59,7 @@ fn options() -> Result<Options, String> {
             "--threads" => options.target.threads = value()?.parse().map_err(|error| format!("--threads: {error}"))?,
             "--cpu" => options.target.cpu = Cpu::Named(value()?),
             "--llvm" => llvm.push(CString::new(value()?).map_err(|error| format!("--llvm: {error}"))?),
+            "--target" => options.target.triple = Some(value()?),
             "--none" => options.tunables.opt_level = OptLevel::None,
             "--epoch" => options.tunables.epoch_interruption = true,
             "--print" => {

@@ -4,6 +4,8 @@
 //! [`Compiler::link`] makes code of them ([`crate::orc`]).
 
 use crate::error::Error;
+use crate::image::link::Counts;
+use crate::image::{self, LinkedImage};
 use crate::job::Job;
 use crate::object::Object;
 use crate::orc::{self, Session};
@@ -15,9 +17,10 @@ use crate::target::{Target, TargetOptions};
 use inkwell::targets::FileType;
 use std::any::Any;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use wasmo_abi::code::{ModuleCode, Thunks};
+use wasmo_abi::cpu::CpuFeatures;
 use wasmo_abi::index::{IndexVec, TypeIndex};
 use wasmo_abi::module::ModuleInfo;
 use wasmo_abi::tunables::Tunables;
@@ -63,21 +66,55 @@ pub struct Compiler {
     pub(crate) tunables: Tunables,
     pub(crate) target: Target,
     pub(crate) threads: usize,
-    session: Arc<Session>,
+    /// The linker for code that this process runs; made when it is first needed.
+    session: Mutex<Option<Arc<Session>>>,
 }
 
 impl Compiler {
     /// A compiler.
     ///
     /// # Errors
-    /// `Unsupported` when the target's CPU is unknown or unfit, `Limit` when there is no address space for code.
+    /// `Unsupported` when no code can be made for the target, or its CPU is unknown or unfit.
     pub fn new(tunables: Tunables, target: TargetOptions) -> Result<Self, Error> {
         let threads = match target.threads {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             threads => threads,
         };
-        let target = Target::new(&target.cpu, tunables.opt_level)?;
-        Ok(Self { tunables, target, threads, session: Session::new()? })
+        let target = Target::new(&target, tunables.opt_level)?;
+        Ok(Self { tunables, target, threads, session: Mutex::new(None) })
+    }
+
+    /// The target's name, such as `x86_64-unknown-linux-gnu`: the same for all names that mean the same.
+    pub fn triple(&self) -> &str {
+        self.target.triple()
+    }
+
+    /// The CPU that code is compiled for, by LLVM's name.
+    pub fn cpu(&self) -> &str {
+        self.target.cpu()
+    }
+
+    /// The instruction set extensions that code may use; no other that not every processor of the architecture has.
+    pub fn cpu_features(&self) -> CpuFeatures {
+        self.target.extensions()
+    }
+
+    /// Whether this process can run the code.
+    ///
+    /// # Errors
+    /// `Unsupported`, with the reason why it cannot.
+    pub fn check_host(&self) -> Result<(), Error> {
+        self.target.check_host()
+    }
+
+    /// The linker for code that this process runs.
+    fn session(&self) -> Result<Arc<Session>, Error> {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = &*session {
+            return Ok(Arc::clone(session));
+        }
+        self.target.check_host()?;
+        Ok(Arc::clone(session.insert(Session::new()?)))
     }
 
     /// Validates and compiles all functions of the module in `bytes`, which [`crate::parse()`] has described as `info`.
@@ -108,29 +145,41 @@ impl Compiler {
         Ok(CompiledModule { objects })
     }
 
-    /// Links a compiled module.
+    /// Links a compiled module for this process to run.
     ///
     /// # Errors
-    /// `Internal` when the objects are not those of the module, or the linker fails.
+    /// `Unsupported` when this process cannot run the code, `Limit` when there is no address space for it, `Internal` when the objects are not those of the module, or the linker fails.
     pub fn link(&self, info: &ModuleInfo, compiled: CompiledModule) -> Result<ModuleCode, Error> {
         let started = Instant::now();
         let (imported, defined) = (info.imported_funcs, info.bodies.len());
-        let code = orc::link::link(&self.session, compiled.objects, info.types.len(), imported, defined)?;
+        let code = orc::link::link(&self.session()?, compiled.objects, info.types.len(), imported, defined)?;
         tracing::debug!(elapsed = ?started.elapsed(), bytes = code.code_size(), "linked");
         Ok(code)
+    }
+
+    /// Links a compiled module for an artefact: see [`crate::image`].
+    ///
+    /// # Errors
+    /// `Internal` when the objects are not those of the module, `Limit` when there is too much code.
+    pub fn image(&self, info: &ModuleInfo, compiled: &CompiledModule) -> Result<LinkedImage, Error> {
+        let started = Instant::now();
+        let counts = Counts { types: info.types.len(), imported: info.imported_funcs, defined: info.bodies.len() };
+        let image = image::link::link(self.target.arch(), &compiled.objects, counts)?;
+        tracing::debug!(elapsed = ?started.elapsed(), bytes = image.text_size(), "linked to an image");
+        Ok(image)
     }
 
     /// The thunks of a type, for host functions that no module knows, and what keeps their code alive.
     ///
     /// # Errors
-    /// `Internal` only.
+    /// As [`Compiler::link`].
     pub fn thunks(&self, ty: &FuncType) -> Result<(Thunks, Arc<dyn Any + Send + Sync>), Error> {
         let info = ModuleInfo { types: IndexVec::from_iter([ty.clone()]), ..ModuleInfo::default() };
         let parsed = ParsedModule { info, funcs: Vec::new() };
         let phases = Phases::default();
         let job = Job { compiler: self, parsed: &parsed, bytes: &[], observer: &(), phases: &phases };
         let objects = job.run(&[Partition { thunks: vec![TypeIndex(0)], ..Partition::default() }])?;
-        let code = orc::link::link(&self.session, objects, 1, 0, 0)?;
+        let code = orc::link::link(&self.session()?, objects, 1, 0, 0)?;
         let thunks = code.thunks(TypeIndex(0)).ok_or_else(|| Error::internal("the thunks were not compiled"))?;
         Ok((thunks, code.owner))
     }

@@ -58,4 +58,10 @@ unsafe extern "C" {
         features: *const c_char,
         wanted: *const c_char,
     ) -> c_int;
+    pub(crate) fn wasmo_cpu_extensions(
+        target: LLVMTargetRef,
+        triple: *const c_char,
+        cpu: *const c_char,
+        features: *const c_char,
+    ) -> *mut c_char;
 }

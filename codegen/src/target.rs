@@ -1,4 +1,6 @@
-//! The machine that code is compiled for: which CPU, and the LLVM target machines that emit code for it.
+//! The machine that code is compiled for: architecture, CPU, and the LLVM target machines that emit code for it.
+//!
+//! [`triple`] knows the architectures, [`features`] which instructions code may use.
 //!
 //! # How code may refer to code
 //!
@@ -6,52 +8,53 @@
 //! or a reference to a constant is one 32-bit displacement, whichever objects the two ends are in. Nothing refers to an absolute address:
 //! those of the slab are above 2 GiB, and code that holds none can be written to a file and mapped anywhere.
 
+mod features;
+mod triple;
+
 use crate::error::{Error, ErrorKind};
 use crate::ir::context::Arch;
 use crate::llvm;
-use crate::pipeline::Effort;
+use crate::pipeline::{Effort, take_message};
 use crate::shim;
 use inkwell::OptimizationLevel;
-use inkwell::targets::{
-    CodeModel, InitializationConfig, RelocMode, Target as LlvmTarget, TargetMachine, TargetMachineOptions, TargetTriple,
-};
+use inkwell::targets::{CodeModel, RelocMode, Target as LlvmTarget, TargetMachine, TargetMachineOptions, TargetTriple};
 use llvm_sys::target_machine::LLVMSetTargetMachineFastISel;
 use std::ffi::CString;
 use std::sync::{Mutex, Once, PoisonError};
+use wasmo_abi::cpu::CpuFeatures;
 use wasmo_abi::tunables::OptLevel;
 
 /// Which CPU to compile for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Cpu {
-    /// The one that this process runs on, with all its extensions.
+    /// The one that this process runs on, with all its extensions. Only for the architecture that it has.
     #[default]
     Host,
-    /// One that LLVM knows by this name, such as `x86-64-v3` or `znver4`. This process must be able to run its code.
+    /// The least that generated code needs, which nearly every processor of the architecture has: x86-64-v2, or any AArch64.
+    Baseline,
+    /// One that LLVM knows by this name, such as `x86-64-v3` or `znver4`.
     Named(String),
 }
 
 /// For which machine, and on how many threads, to compile.
 #[derive(Clone, Debug, Default)]
 pub struct TargetOptions {
+    /// The target's name, such as `aarch64-unknown-linux-gnu`; `None` for the machine that this process runs on.
+    pub triple: Option<String>,
     /// The CPU that code is compiled for.
     pub cpu: Cpu,
     /// How many threads compile one module; 0 means one for each core.
     pub threads: usize,
 }
 
-/// The extensions of x86-64-v2 that generated code relies on: rounding (SSE 4.1), byte shuffles (SSSE 3), population count.
-#[cfg(target_arch = "x86_64")]
-const FLOOR: (&str, &str) = ("x86-64-v2", "+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+sahf");
-/// Every AArch64 CPU has what generated code relies on.
-#[cfg(target_arch = "aarch64")]
-const FLOOR: (&str, &str) = ("ARMv8", "+neon");
-
 /// A machine to compile for. Thread-safe; hands out one [`TargetMachine`] to each thread that asks.
 pub(crate) struct Target {
+    arch: Arch,
     target: LlvmTarget,
     triple: TargetTriple,
     cpu: String,
     features: String,
+    extensions: CpuFeatures,
     level: OptimizationLevel,
     /// Machines that no thread uses at the moment: making one costs as much as compiling a small function.
     idle: Mutex<Vec<(Effort, Idle)>>,
@@ -71,37 +74,51 @@ unsafe impl Send for Target {}
 unsafe impl Sync for Target {}
 
 impl Target {
-    /// Looks the CPU up.
+    /// Looks architecture and CPU up.
     ///
     /// # Errors
-    /// `Unsupported` when LLVM cannot be loaded or does not know the CPU, when it lacks what generated code needs, or when it has what this process's CPU lacks.
-    pub(crate) fn new(cpu: &Cpu, opt_level: OptLevel) -> Result<Self, Error> {
+    /// `Unsupported` when LLVM cannot be loaded, no code can be made for the target, or LLVM does not know the CPU, or it lacks what generated code
+    /// needs.
+    pub(crate) fn new(options: &TargetOptions, opt_level: OptLevel) -> Result<Self, Error> {
         llvm::load()?;
         static OPTIONS: Once = Once::new();
         // SAFETY: LLVM reads its options while it compiles, which no thread of ours does before a target exists.
         OPTIONS.call_once(|| unsafe { shim::wasmo_set_options() });
-        LlvmTarget::initialize_native(&InitializationConfig::default()).map_err(Error::internal)?;
-        let triple = TargetMachine::get_default_triple();
+        let host = Arch::host();
+        let arch = match &options.triple {
+            Some(triple) => Arch::of_triple(triple)?,
+            None => host.ok_or_else(|| {
+                Error::new(ErrorKind::Unsupported, format!("no code can be made for {}", std::env::consts::ARCH))
+            })?,
+        };
+        arch.initialize();
+        let triple = TargetTriple::create(arch.triple());
         let target = LlvmTarget::from_triple(&triple).map_err(|error| Error::internal(error.to_string()))?;
-        let (cpu, features) = match cpu {
-            Cpu::Host => {
+        let (cpu, features) = match &options.cpu {
+            Cpu::Host if host == Some(arch) => {
                 (TargetMachine::get_host_cpu_name().to_string(), TargetMachine::get_host_cpu_features().to_string())
             }
+            Cpu::Host => {
+                let message = format!("this machine's CPU is none of {}; name one", arch.triple());
+                return Err(Error::new(ErrorKind::Unsupported, message));
+            }
+            Cpu::Baseline => (arch.baseline().to_owned(), String::new()),
             Cpu::Named(name) => (name.clone(), String::new()),
         };
         let level = match opt_level {
             OptLevel::None => OptimizationLevel::None,
             OptLevel::Speed => OptimizationLevel::Default,
         };
-        let this = Self { target, triple, cpu, features, level, idle: Mutex::new(Vec::new()) };
+        let idle = Mutex::new(Vec::new());
+        let mut this = Self { arch, target, triple, cpu, features, extensions: CpuFeatures::default(), level, idle };
         this.check_floor()?;
-        this.check_host()?;
+        this.restrict()?;
         Ok(this)
     }
 
     /// The architecture.
     pub(crate) fn arch(&self) -> Arch {
-        if cfg!(target_arch = "aarch64") { Arch::Aarch64 } else { Arch::X86_64 }
+        self.arch
     }
 
     /// LLVM's name of the target.
@@ -119,8 +136,40 @@ impl Target {
         &self.features
     }
 
+    /// The extensions that code may use.
+    pub(crate) fn extensions(&self) -> CpuFeatures {
+        self.extensions
+    }
+
+    /// Sees to it that code uses no extension that a processor cannot be asked for.
+    fn restrict(&mut self) -> Result<(), Error> {
+        let all = self.all_extensions()?;
+        let restriction = features::restriction(self.arch, all.split(','));
+        if !restriction.is_empty() {
+            let separator = if self.features.is_empty() { "" } else { "," };
+            self.features = format!("{}{separator}{restriction}", self.features);
+        }
+        let left = self.all_extensions()?;
+        if !features::restriction(self.arch, left.split(',')).is_empty() {
+            return Err(Error::internal(format!("extensions of {} cannot be switched off: {left}", self.cpu)));
+        }
+        let left: Vec<&str> = left.split(',').collect();
+        self.extensions = CpuFeatures::from_names(features::askable(self.arch), |name| left.contains(&name));
+        Ok(())
+    }
+
+    /// The names of all extensions in force, separated by commas.
+    fn all_extensions(&self) -> Result<String, Error> {
+        let (cpu, features) = (c_string(&self.cpu)?, c_string(&self.features)?);
+        // SAFETY: all arguments are valid for the call, the strings end in a zero byte.
+        let names = unsafe {
+            shim::wasmo_cpu_extensions(self.target.as_mut_ptr(), self.triple.as_ptr(), cpu.as_ptr(), features.as_ptr())
+        };
+        take_message(names).ok_or_else(|| Error::internal(format!("LLVM cannot describe the CPU {}", self.cpu)))
+    }
+
     fn check_floor(&self) -> Result<(), Error> {
-        let (name, features) = FLOOR;
+        let (name, features) = (self.arch.baseline(), self.arch.floor());
         match self.has(features)? {
             Some(true) => Ok(()),
             Some(false) => Err(Error::new(
@@ -131,8 +180,15 @@ impl Target {
         }
     }
 
-    /// Code for another CPU must still run here.
-    fn check_host(&self) -> Result<(), Error> {
+    /// Whether code can be run by this process.
+    ///
+    /// # Errors
+    /// `Unsupported` when it is for another architecture, or the CPU has what this process's CPU lacks.
+    pub(crate) fn check_host(&self) -> Result<(), Error> {
+        if Arch::host() != Some(self.arch) {
+            let message = format!("code for {} cannot be run by this process", self.arch.triple());
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
         let host = TargetMachine::get_host_cpu_features().to_string();
         for missing in host.split(',').filter_map(|feature| feature.strip_prefix('-')) {
             if self.has(&format!("+{missing}"))? == Some(true) {
@@ -147,9 +203,6 @@ impl Target {
 
     /// Whether the CPU has all of a list of features; `None` when LLVM does not know the CPU.
     fn has(&self, wanted: &str) -> Result<Option<bool>, Error> {
-        let c_string = |text: &str| {
-            CString::new(text).map_err(|error| Error::new(ErrorKind::Unsupported, format!("{text:?}: {error}")))
-        };
         let (cpu, features, wanted) = (c_string(&self.cpu)?, c_string(&self.features)?, c_string(wanted)?);
         // SAFETY: all arguments are valid for the call, the strings end in a zero byte.
         let answer = unsafe {
@@ -198,6 +251,11 @@ impl Target {
     pub(crate) fn give_back(&self, machine: TargetMachine, effort: Effort) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((effort, Idle(machine)));
     }
+}
+
+/// `text`, a name that the embedder has given, for LLVM's C API.
+fn c_string(text: &str) -> Result<CString, Error> {
+    CString::new(text).map_err(|error| Error::new(ErrorKind::Unsupported, format!("{text:?}: {error}")))
 }
 
 impl std::fmt::Debug for Target {

@@ -155,7 +155,7 @@ fn modules_are_compiled_and_linked_by_several_threads_at_a_time() {
 #[test]
 fn unfit_processors_are_refused() {
     let new = |cpu: &str| {
-        let target = TargetOptions { cpu: Cpu::Named(cpu.to_owned()), threads: 1 };
+        let target = TargetOptions { cpu: Cpu::Named(cpu.to_owned()), threads: 1, ..TargetOptions::default() };
         Compiler::new(Tunables::default(), target).map(drop)
     };
     let refused = |cpu: &str| new(cpu).expect_err("the processor is unfit");
@@ -165,4 +165,45 @@ fn unfit_processors_are_refused() {
         assert!(refused("x86-64").message.contains("x86-64-v2"));
         assert_eq!(new("x86-64-v2").map_err(|error| error.to_string()), Ok(()));
     }
+}
+
+#[test]
+fn targets_are_refused_with_a_reason() {
+    let new = |triple: &str, cpu: Cpu| {
+        let target = TargetOptions { triple: Some(triple.to_owned()), cpu, threads: 1 };
+        Compiler::new(quick(), target)
+    };
+    for triple in ["", "riscv64gc-unknown-linux-gnu", "x86_64-pc-windows-msvc", "aarch64\0-linux"] {
+        assert_eq!(new(triple, Cpu::Baseline).expect_err("no code for it").kind, ErrorKind::Unsupported, "{triple}");
+    }
+    let foreign = if cfg!(target_arch = "x86_64") { "aarch64-unknown-linux-gnu" } else { "x86_64-unknown-linux-gnu" };
+    assert_eq!(new(foreign, Cpu::Host).expect_err("this machine is none").kind, ErrorKind::Unsupported);
+    let compiler = new(foreign, Cpu::Baseline).expect("the target is known");
+    assert_eq!(compiler.triple(), foreign);
+    // Its code is compiled, but not run here.
+    let bytes = wat::parse_str("(module (func (export \"f\")))").expect("the text is well-formed");
+    let info = wasmo_codegen::parse(&bytes).expect("the module is valid");
+    let compiled = compiler.compile(&info, &bytes, &()).expect("the module compiles");
+    let error = compiler.link(&info, compiled).expect_err("it is for another machine");
+    assert!(error.kind == ErrorKind::Unsupported && error.message.contains(foreign), "{error}");
+    assert!(compiler.check_host().is_err());
+}
+
+#[test]
+fn code_uses_no_extension_that_cannot_be_asked_for() {
+    use wasmo_abi::cpu;
+    let names = |triple: &str, name: &str, list: &'static [&'static str]| -> Vec<&str> {
+        let target = TargetOptions { triple: Some(triple.to_owned()), cpu: Cpu::Named(name.to_owned()), threads: 1 };
+        let compiler = Compiler::new(quick(), target).expect("LLVM knows the processor");
+        compiler.cpu_features().names(list).collect()
+    };
+    let x86 = |name| names("x86_64-unknown-linux-gnu", name, cpu::X86_64);
+    assert_eq!(x86("x86-64-v2"), ["sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "cx16", "fxsr"]);
+    assert!(x86("x86-64-v3").contains(&"avx2") && !x86("x86-64-v3").contains(&"avx512f"));
+    // It has FMA4, XOP and TBM, which are switched off without taking AVX with them.
+    assert!(x86("bdver4").contains(&"avx2"));
+    assert!(x86("znver4").contains(&"avx512vl"));
+    let arm = |name| names("aarch64-unknown-linux-gnu", name, cpu::AARCH64);
+    assert_eq!(arm("generic"), ["neon"]);
+    assert!(arm("neoverse-v2").contains(&"lse") && arm("neoverse-v2").contains(&"dotprod"));
 }

@@ -15,7 +15,7 @@ fn print(name: &str, what: Print) -> String {
     let file = format!("../guests/built/snapshot-{name}.wasm");
     let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("the guests are built");
     let info = wasmo_codegen::parse(&bytes).expect("a valid module");
-    let target = TargetOptions { cpu: Cpu::Named(CPU.to_owned()), threads: 1 };
+    let target = TargetOptions { cpu: Cpu::Named(CPU.to_owned()), threads: 1, ..TargetOptions::default() };
     let compiler = Compiler::new(Tunables::default(), target).expect("the processor is known");
     compiler.print(&info, &bytes, what).expect("the module compiles")
 }

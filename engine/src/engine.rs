@@ -108,7 +108,7 @@ impl Engine {
             Some(name) => Cpu::Named(name.clone()),
             None => Cpu::Host,
         };
-        let compiler = Compiler::new(config.tunables, TargetOptions { cpu, threads: config.threads })
+        let compiler = Compiler::new(config.tunables, TargetOptions { cpu, threads: config.threads, ..TargetOptions::default() })
             .map_err(crate::CompileError::from)?;
         // Of two threads that come here at the same time, the second takes the compiler of the first; making one costs a millisecond.
         Ok(self.inner.compiler.get_or_init(|| compiler))

@@ -7,9 +7,12 @@
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/Target/TargetMachine.h"
+#include "llvm/TargetParser/AArch64TargetParser.h"
 #include "llvm/TargetParser/Triple.h"
+#include <cstring>
 #include <iterator>
 #include <memory>
+#include <string>
 
 using namespace llvm;
 
@@ -18,6 +21,14 @@ namespace {
 /// Scheduling after register allocation costs 6 % of the time that emission takes, and out-of-order processors do it themselves. Variables, whose places LLVM
 /// would find out in another 5 %, our debug information has none of.
 const char *const options[] = {"wasmo", "-disable-post-ra", "-experimental-debug-variable-locations=false"};
+
+/// The features by which LLVM tunes code for one processor or another, without an effect on which instructions it may use. Only for x86 does LLVM keep them apart.
+FeatureBitset tuning_features(const MCSubtargetInfo &subtarget) {
+  FeatureBitset tuning;
+  for (const SubtargetSubTypeKV &processor : subtarget.getAllProcessorDescriptions())
+    tuning |= processor.TuneImplies.getAsBitset();
+  return tuning;
+}
 
 } // namespace
 
@@ -46,6 +57,29 @@ int wasmo_cpu_has(LLVMTargetRef target, const char *triple, const char *cpu, con
     return -1;
   std::unique_ptr<MCSubtargetInfo> subtarget(known->createMCSubtargetInfo(Triple(triple), cpu, features));
   return subtarget && subtarget->checkFeatures(wanted);
+}
+
+/// The instruction set extensions of a CPU that LLVM knows (with `features` added), their names separated by commas; to be freed with LLVMDisposeMessage. Null when
+/// LLVM cannot describe it.
+char *wasmo_cpu_extensions(LLVMTargetRef target, const char *triple, const char *cpu, const char *features) {
+  auto *known = reinterpret_cast<const Target *>(target);
+  Triple parsed(triple);
+  std::unique_ptr<MCSubtargetInfo> subtarget(known->createMCSubtargetInfo(parsed, cpu, features));
+  if (!subtarget)
+    return nullptr;
+  FeatureBitset tuning = tuning_features(*subtarget);
+  std::string names;
+  for (const SubtargetFeatureKV &feature : subtarget->getEnabledProcessorFeatures()) {
+    StringRef name = feature.Key;
+    bool extension = parsed.isAArch64() ? AArch64::targetFeatureToExtension(("+" + name).str()).has_value()
+                                        : !tuning[feature.Value];
+    if (!extension)
+      continue;
+    if (!names.empty())
+      names += ',';
+    names += name;
+  }
+  return strdup(names.c_str());
 }
 
 } // extern "C"
