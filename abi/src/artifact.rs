@@ -358,7 +358,7 @@ impl Header {
     pub fn verify_cold(&self, file: &[u8]) -> Result<(), ArtifactError> {
         let size = usize::try_from(self.hot_size).ok();
         let half = size.and_then(|size| file.get(size..)).ok_or(ArtifactError::Damaged("tables"))?;
-        if *blake3::hash(half).as_bytes() == self.cold { Ok(()) } else { Err(ArtifactError::Damaged("tables")) }
+        if checksum(half) == self.cold { Ok(()) } else { Err(ArtifactError::Damaged("tables")) }
     }
 }
 
@@ -387,7 +387,7 @@ pub fn finish(file: &mut [u8]) -> Result<(), ArtifactError> {
     let mut header = Header::decode(file)?;
     header.verify_size(file.len() as u64)?;
     let size = usize::try_from(header.hot_size).map_err(|_| ArtifactError::NotAnArtifact)?;
-    header.cold = *blake3::hash(file.get(size..).ok_or(ArtifactError::NotAnArtifact)?).as_bytes();
+    header.cold = checksum(file.get(size..).ok_or(ArtifactError::NotAnArtifact)?);
     header.hot = Checksum::default();
     header.seal = Checksum::default();
     let place = |file: &mut [u8], header: &Header| {
@@ -398,6 +398,11 @@ pub fn finish(file: &mut [u8]) -> Result<(), ArtifactError> {
     place(file, &header)?;
     header.hot = file.get(..size).and_then(hot_checksum).ok_or(ArtifactError::NotAnArtifact)?;
     place(file, &header)
+}
+
+/// The checksum of `bytes`.
+pub fn checksum(bytes: &[u8]) -> Checksum {
+    *blake3::hash(bytes).as_bytes()
 }
 
 fn hot_checksum(half: &[u8]) -> Option<Checksum> {

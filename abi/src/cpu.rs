@@ -59,7 +59,7 @@ pub const AARCH64: &[&str] = &[
     "rcpc",
     "rcpc-immo",
     "flagm",
-    "altnv",
+    "altnzcv",
     "i8mm",
     "bf16",
     "jsconv",

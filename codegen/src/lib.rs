@@ -4,6 +4,7 @@
 //! `ir`; no other module builds IR but `thunks`. `pipeline` optimises it and emits objects for the machine that `target` names, `object` reads their tables, and
 //! `orc` links them for this process, or [`image`] for a file. [`Compiler`] leads all that.
 
+mod artifact;
 mod compiler;
 mod diagnostics;
 mod error;

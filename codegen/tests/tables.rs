@@ -4,7 +4,7 @@ mod common;
 
 use common::{compiler, link};
 use gimli::{BaseAddresses, CfaRule, EhFrame, LittleEndian, UnwindContext, UnwindSection};
-use wasmo_abi::code::{CodeUnit, UnwindTable};
+use wasmo_abi::code::CodeUnit;
 use wasmo_abi::index::FuncIndex;
 use wasmo_abi::trap::TrapCode;
 use wasmo_abi::tunables::{OptLevel, Tunables};
@@ -38,8 +38,7 @@ fn trap_in(unit: &CodeUnit, func: FuncIndex, code: TrapCode) -> u32 {
 }
 
 fn wasm_offset(unit: &CodeUnit, code: u32) -> u32 {
-    let row = unit.wasm_offsets.partition_point(|row| row.code <= code);
-    unit.wasm_offsets[row.checked_sub(1).expect("a row covers the code")].wasm
+    unit.wasm_offsets.last_before(|row| row.code <= code).expect("a row covers the code").wasm
 }
 
 /// Where in the module the only operator of its kind in a function's body stands.
@@ -60,8 +59,11 @@ fn a_trapping_instruction_leads_back_to_its_operator() {
     for opt_level in LEVELS {
         let compiler = compiler(Tunables { opt_level, ..Tunables::default() });
         let (info, bytes, code) = link(&compiler, TRAP);
-        let unit =
-            code.units.iter().find(|unit| unit.functions[0].func.is_some()).expect("the functions are in a unit");
+        let unit = code
+            .units
+            .iter()
+            .find(|unit| unit.functions.iter().any(|range| range.func.is_some()))
+            .expect("the functions are in a unit");
         let cases = [
             (1, TrapCode::IntegerDivideByZero, div_u as fn(&Operator<'_>) -> bool),
             (2, TrapCode::Unreachable, unreachable),
@@ -69,10 +71,17 @@ fn a_trapping_instruction_leads_back_to_its_operator() {
         ];
         for (func, trap, wanted) in cases {
             let found = wasm_offset(unit, trap_in(unit, FuncIndex(func), trap));
-            assert_eq!(found, operator(&bytes, info.bodies[func as usize - 1].clone(), wanted), "{opt_level:?} {func}");
+            assert_eq!(
+                found,
+                operator(&bytes, info.bodies.get(func as usize - 1).expect("it has a body").range(), wanted),
+                "{opt_level:?} {func}"
+            );
         }
-        let thunks =
-            code.units.iter().find(|unit| unit.functions[0].func.is_none()).expect("there is a unit of thunks");
+        let thunks = code
+            .units
+            .iter()
+            .find(|unit| unit.functions.iter().all(|range| range.func.is_none()))
+            .expect("there is a unit of thunks");
         assert!(thunks.wasm_offsets.is_empty());
     }
 }
@@ -85,17 +94,18 @@ fn the_functions_of_a_unit_are_in_order_and_do_not_overlap() {
         let mut functions = 0;
         for unit in &code.units {
             let mut end = 0;
-            for range in &unit.functions {
+            for range in unit.functions.iter() {
                 assert!(range.offset >= end && range.size > 0);
                 end = range.offset + range.size;
                 if let Some(func) = range.func {
-                    assert_eq!(code.entries[func.0 as usize - 1], unit.start + range.offset as usize);
+                    assert_eq!(code.entry(func.0 as usize - 1), Some(unit.start + range.offset as usize));
                     functions += 1;
                 }
             }
             assert!(end as usize <= unit.size);
-            assert!(unit.wasm_offsets.is_sorted_by_key(|row| row.code));
-            assert!(unit.wasm_offsets.windows(2).all(|rows| rows[0].wasm != rows[1].wasm));
+            let offsets: Vec<_> = unit.wasm_offsets.iter().collect();
+            assert!(offsets.is_sorted_by_key(|row| row.code));
+            assert!(offsets.windows(2).all(|rows| rows[0].wasm != rows[1].wasm));
         }
         assert_eq!(functions, 3);
     }
@@ -108,9 +118,9 @@ fn every_function_can_be_unwound() {
         let (_, _, code) = link(&compiler, TRAP);
         for unit in &code.units {
             let frames = EhFrame::new(&unit.unwind.eh_frame, LittleEndian);
-            let bases = BaseAddresses::default().set_eh_frame(UnwindTable::SECTION_ADDRESS);
+            let bases = BaseAddresses::default().set_eh_frame(unit.unwind.eh_frame_address);
             let mut context = UnwindContext::new();
-            for range in &unit.functions {
+            for range in unit.functions.iter() {
                 let row = frames
                     .unwind_info_for_address(&bases, &mut context, u64::from(range.offset), EhFrame::cie_from_offset)
                     .expect("the function has a frame description");

@@ -12,7 +12,12 @@ const CPU: &str = "x86-64-v3";
 
 /// Prints the snapshot kernel `name`.
 fn print(name: &str, what: Print) -> String {
-    let file = format!("../guests/built/snapshot-{name}.wasm");
+    print_guest(&format!("snapshot-{name}"), what)
+}
+
+/// Prints the guest `name`.
+fn print_guest(name: &str, what: Print) -> String {
+    let file = format!("../guests/built/{name}.wasm");
     let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("the guests are built");
     let info = wasmo_codegen::parse(&bytes).expect("a valid module");
     let target = TargetOptions { cpu: Cpu::Named(CPU.to_owned()), threads: 1, ..TargetOptions::default() };
@@ -79,6 +84,22 @@ fn the_stencil_is_vectorised() {
 #[test]
 fn saxpy_is_vectorised() {
     check("saxpy", &["vmulps", "vaddps", "vmovups"]);
+}
+
+/// The fields of a body are reached from a pointer into its middle, so some at negative distances. Pairs of them are loaded, computed with and stored at once,
+/// none lane by lane.
+#[test]
+fn fields_around_a_pointer_are_neighbours() {
+    let assembly = print_guest("kernel-nbody", Print::Assembly);
+    let loops = inner_loops(&assembly);
+    let pairs: Vec<_> = loops.iter().filter(|body| body.iter().any(|line| line.starts_with("vsqrtsd"))).collect();
+    assert!(!pairs.is_empty(), "no inner loop has a square root:\n{assembly}");
+    for body in pairs {
+        let count =
+            |instruction: &str| body.iter().filter(|line| line.split_whitespace().next() == Some(instruction)).count();
+        assert!(count("vmulpd") >= 4 && count("vmovupd") >= 3, "few pairs in {body:#?}");
+        assert_eq!(count("vmovhpd"), 0, "a pair is loaded lane by lane in {body:#?}");
+    }
 }
 
 /// WebAssembly rounds the product and the sum each, whatever the processor could do at once.

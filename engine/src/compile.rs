@@ -1,9 +1,12 @@
 //! Making a [`Module`] from bytes or text, and watching it being made.
 
+use crate::artifact::Origin;
 use crate::{CompileError, Engine, Module, Result};
 use anyhow::{Context, anyhow};
 use std::borrow::Cow;
 use std::path::Path;
+use wasmo_abi::module::ModuleInfo;
+use wasmo_codegen::CompiledModule;
 
 /// Watches a compilation, and may stop it; see [`Module::new_with_observer`]. Called from the threads that compile.
 pub trait CompileObserver: Sync {
@@ -107,18 +110,49 @@ impl Module {
     }
 
     fn compile(engine: &Engine, binary: &[u8], observer: &dyn CompileObserver) -> Result<Self> {
-        let _span = tracing::debug_span!("compile", bytes = binary.len()).entered();
-        if !engine.config().multi_memory {
-            Self::validate_binary(engine, binary)?;
-        }
-        let info = wasmo_codegen::parse(binary).map_err(CompileError::from)?;
+        let (info, compiled) = compile_objects(engine, binary, observer)?;
         let compiler = engine.compiler()?;
-        let compiled = compiler.compile(&info, binary, &Adapter(observer)).map_err(CompileError::from)?;
         let code = compiler.link(&info, compiled).map_err(CompileError::from)?;
         if code.entries.len() != info.bodies.len() || code.thunks.len() != info.types.len() {
             return Err(anyhow!("internal error: the linked code does not fit the module"));
         }
         let runtime = wasmo_runtime::Module::new(info, code, binary.to_vec().into(), engine.types());
-        Ok(Self::from_runtime(engine.clone(), runtime))
+        Ok(Self::from_runtime(engine.clone(), runtime, Origin::Binary))
     }
+}
+
+impl Engine {
+    /// Compiles a module (binary or, with the feature `wat`, text) to an artefact, for [`Module::deserialize`] now or later, here or on another machine
+    /// ([`crate::Config::target`], [`crate::Config::target_cpu`]).
+    ///
+    /// # Errors
+    /// As [`Module::new`].
+    pub fn precompile_module(&self, bytes: &[u8]) -> Result<Vec<u8>> {
+        self.precompile_module_with_observer(bytes, &Unobserved)
+    }
+
+    /// As [`Engine::precompile_module`], and tells `observer` how far it is.
+    ///
+    /// # Errors
+    /// As [`Module::new_with_observer`].
+    pub fn precompile_module_with_observer(&self, bytes: &[u8], observer: &dyn CompileObserver) -> Result<Vec<u8>> {
+        let binary = to_binary(bytes)?;
+        let (info, compiled) = compile_objects(self, &binary, observer)?;
+        Ok(self.compiler()?.artifact(&info, &binary, &compiled).map_err(CompileError::from)?)
+    }
+}
+
+/// What JIT and ahead-of-time compilation have in common.
+fn compile_objects(
+    engine: &Engine,
+    binary: &[u8],
+    observer: &dyn CompileObserver,
+) -> Result<(ModuleInfo, CompiledModule)> {
+    let _span = tracing::debug_span!("compile", bytes = binary.len()).entered();
+    if !engine.config().multi_memory {
+        Module::validate_binary(engine, binary)?;
+    }
+    let info = wasmo_codegen::parse(binary).map_err(CompileError::from)?;
+    let compiled = engine.compiler()?.compile(&info, binary, &Adapter(observer)).map_err(CompileError::from)?;
+    Ok((info, compiled))
 }

@@ -27,6 +27,7 @@ pub enum OptLevel {
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) tunables: Tunables,
+    pub(crate) target: Option<String>,
     pub(crate) target_cpu: Option<String>,
     pub(crate) threads: usize,
     pub(crate) max_wasm_stack: usize,
@@ -45,6 +46,7 @@ impl Config {
     pub fn new() -> Self {
         Self {
             tunables: Tunables::default(),
+            target: None,
             target_cpu: None,
             threads: 0,
             max_wasm_stack: 8 << 20,
@@ -83,8 +85,15 @@ impl Config {
         self
     }
 
-    /// Compile for the processor `cpu` (a name that LLVM knows, as `x86-64-v3`) rather than for this machine's. Running the code on a
-    /// processor that lacks its features is not detected.
+    /// Compile for machines of this kind, such as `aarch64-unknown-linux-gnu`, rather than for this one. Modules for another kind cannot be used here, only
+    /// written ([`crate::Engine::precompile_module`]). The processor is then the least that wasmo supports unless [`Config::target_cpu`] says otherwise.
+    pub fn target(&mut self, target: &str) -> &mut Self {
+        self.target = Some(target.to_owned());
+        self
+    }
+
+    /// Compile for the processor `cpu` rather than for this machine's: a name that LLVM knows, as `x86-64-v3`; or `baseline`, the least that wasmo supports; or
+    /// `native`, this machine's. Code for a processor that has what this one lacks cannot be used here, only written.
     pub fn target_cpu(&mut self, cpu: &str) -> &mut Self {
         self.target_cpu = Some(cpu.to_owned());
         self

@@ -104,12 +104,15 @@ impl Engine {
             return Ok(compiler);
         }
         let config = &self.inner.config;
-        let cpu = match &config.target_cpu {
-            Some(name) => Cpu::Named(name.clone()),
+        let cpu = match config.target_cpu.as_deref() {
+            Some("native") => Cpu::Host,
+            Some("baseline") => Cpu::Baseline,
+            Some(name) => Cpu::Named(name.to_owned()),
+            None if config.target.is_some() => Cpu::Baseline,
             None => Cpu::Host,
         };
-        let compiler = Compiler::new(config.tunables, TargetOptions { cpu, threads: config.threads, ..TargetOptions::default() })
-            .map_err(crate::CompileError::from)?;
+        let options = TargetOptions { triple: config.target.clone(), cpu, threads: config.threads };
+        let compiler = Compiler::new(config.tunables, options).map_err(crate::CompileError::from)?;
         // Of two threads that come here at the same time, the second takes the compiler of the first; making one costs a millisecond.
         Ok(self.inner.compiler.get_or_init(|| compiler))
     }

@@ -71,6 +71,7 @@
 
 #![deny(missing_docs)]
 
+mod artifact;
 mod backtrace;
 pub mod cache;
 mod caller;
@@ -97,6 +98,7 @@ mod v128;
 mod val;
 
 pub use anyhow::{Context, Error, Result, anyhow, bail, ensure, format_err};
+pub use artifact::{ArtifactInfo, Precompiled};
 pub use backtrace::{FrameInfo, WasmBacktrace};
 pub use cache::{Cache, CacheConfig};
 pub use caller::Caller;

@@ -1,6 +1,7 @@
 //! [`Module`]: a compiled module, not yet in any store. Making one is in [`crate::compile`].
 
 use crate::Engine;
+use crate::artifact::Origin;
 use crate::types::{ExportType, ExternType, ImportType, entity_type};
 use std::fmt;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub struct Module {
 struct ModuleInner {
     engine: Engine,
     runtime: Arc<wasmo_runtime::Module>,
+    origin: Origin,
     /// Positions of the exports, ordered by name.
     exports_by_name: Vec<usize>,
 }
@@ -36,16 +38,19 @@ impl std::panic::UnwindSafe for Module {}
 impl std::panic::RefUnwindSafe for Module {}
 
 impl Module {
-    #[cfg_attr(not(feature = "compiler"), expect(dead_code, reason = "modules are only made by the compiler so far"))]
-    pub(crate) fn from_runtime(engine: Engine, runtime: Arc<wasmo_runtime::Module>) -> Self {
+    pub(crate) fn from_runtime(engine: Engine, runtime: Arc<wasmo_runtime::Module>, origin: Origin) -> Self {
         let exports = &runtime.info.exports;
         let mut exports_by_name: Vec<usize> = (0..exports.len()).collect();
         exports_by_name.sort_by(|&a, &b| exports[a].name.cmp(&exports[b].name));
-        Self { inner: Arc::new(ModuleInner { engine, runtime, exports_by_name }) }
+        Self { inner: Arc::new(ModuleInner { engine, runtime, origin, exports_by_name }) }
     }
 
     pub(crate) fn runtime(&self) -> &Arc<wasmo_runtime::Module> {
         &self.inner.runtime
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.inner.origin
     }
 
     pub(crate) fn info(&self) -> &ModuleInfo {
@@ -98,7 +103,7 @@ impl Module {
         self.export_entity(name).map(|entity| entity_type(self.info(), entity))
     }
 
-    /// The contents of the custom sections called `name`, in order.
+    /// The contents of the custom sections called `name`, in order. A module from an artefact has none, like names and sizes below.
     pub fn custom_sections<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
         let bytes = &self.inner.runtime.bytes;
         let sections = self.info().custom_sections.iter();
@@ -110,9 +115,12 @@ impl Module {
         self.info().custom_sections.iter().map(|section| (section.name.as_str(), section.bytes.len()))
     }
 
-    /// The binary that the module was made from; for text, what it was translated to.
-    pub fn binary(&self) -> &[u8] {
-        &self.inner.runtime.bytes
+    /// The binary that the module was made from; for text, what it was translated to. [`None`] for a module from an artefact, which does not have it.
+    pub fn binary(&self) -> Option<&[u8]> {
+        match self.inner.origin {
+            Origin::Binary => Some(&self.inner.runtime.bytes),
+            Origin::Artifact(_) => None,
+        }
     }
 
     /// The number of bytes of machine code.

@@ -377,7 +377,7 @@ fn what_is_neither_a_command_nor_a_reactor_is_refused() -> Result<()> {
     let mut store = Store::new(&engine, ());
     let mut refused = |text: &str| {
         let module = Module::new(&engine, text).expect("a valid module");
-        Linker::new(&engine).module(&mut store, "m", &module).err().expect("it is refused").to_string()
+        Linker::new(&engine).module(&mut store, "m", &module).expect_err("it is refused").to_string()
     };
     let both = refused(r#"(module (func (export "_start")) (func (export "_initialize")))"#);
     assert!(both.contains("`_start`") && both.contains("`_initialize`"), "{both}");

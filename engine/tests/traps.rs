@@ -69,7 +69,7 @@ fn backtraces_have_names_and_offsets() -> Result<()> {
         let offset = frame.module_offset().expect("an offset");
         assert_eq!(frame.func_start().expect("a start") + frame.func_offset().expect("an offset"), offset);
         // The innermost is at its `unreachable`, the others at their `call`.
-        assert_eq!(module.binary()[offset], if position == 0 { 0x00 } else { 0x10 }, "{frame:?}");
+        assert_eq!(module.binary().unwrap()[offset], if position == 0 { 0x00 } else { 0x10 }, "{frame:?}");
     }
     let text = backtrace.to_string();
     assert!(text.starts_with("error while executing at wasm backtrace:\n"), "{text}");
@@ -87,7 +87,7 @@ fn inlined_functions_are_in_backtraces() -> Result<()> {
     assert_eq!(names.last().map(String::as_str), Some("run"), "{names:?}");
     let backtrace = error.downcast_ref::<WasmBacktrace>().expect("a backtrace");
     let offset = backtrace.frames()[0].module_offset().expect("an offset");
-    assert_eq!(instance.module(&store).binary()[offset], 0x00);
+    assert_eq!(instance.module(&store).binary().unwrap()[offset], 0x00);
     Ok(())
 }
 

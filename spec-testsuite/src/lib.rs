@@ -2,7 +2,7 @@
 //!
 //! [`Script`] is a script's name and text; [`Script::run`] executes every directive of it in a store of its own and answers with a
 //! [`Report`]. Nothing aborts a run: a directive that fails, is not supported, panics or does not end is a [`Failure`] with its
-//! place in the script, and the next directive follows. [`ExpectedFailures`] reads the lists in `expected-failures/`.
+//! place in the script, and the next directive follows. [`Modules`] are the ways in which its modules become code. [`ExpectedFailures`] reads the lists in `expected-failures/`.
 //!
 //! How strict the runner is:
 //!
@@ -15,6 +15,7 @@
 //! - a module in `assert_unlinkable` must compile, and one of its imports must be refused with the message that the script names.
 
 mod expected;
+mod modules;
 mod report;
 mod script;
 mod spectest;
@@ -22,5 +23,8 @@ mod value;
 mod watchdog;
 
 pub use expected::{ExpectedFailures, ListError};
+#[cfg(feature = "compiler")]
+pub use modules::{Artifacts, Compiled, Recorder};
+pub use modules::{Bundle, Modules, Refusal};
 pub use report::{Failure, Report};
 pub use script::Script;

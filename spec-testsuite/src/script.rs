@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow, bail};
-use wasmo::{CompileError, CompileErrorKind, Engine, ImportError, Instance, Linker, Module, Store, Trap, Val};
+use wasmo::{Engine, ImportError, Instance, Linker, Module, Store, Trap, Val};
 use wast::lexer::Lexer;
 use wast::parser::{self, ParseBuffer};
 use wast::token::{Id, Span};
 use wast::{QuoteWat, Wast, WastDirective, WastExecute, WastInvoke, Wat};
 
+use crate::modules::{Modules, Refusal};
 use crate::report::{Failure, Report};
 use crate::spectest::{self, Printer};
 use crate::value;
@@ -52,8 +53,14 @@ impl<'a> Script<'a> {
         self
     }
 
-    /// Runs the script in a new store of `engine`.
+    /// Runs the script in a new store of `engine`, which compiles its modules.
+    #[cfg(feature = "compiler")]
     pub fn run(&self, engine: &Engine) -> Report {
+        self.run_with(engine, &crate::modules::Compiled)
+    }
+
+    /// Runs the script in a new store of `engine`, its modules being those of `modules`.
+    pub fn run_with(&self, engine: &Engine, modules: &dyn Modules) -> Report {
         let mut report = Report::default();
         let fail = |report: &mut Report, span: Span, reason: String| {
             let (line, column) = span.linecol_in(self.text);
@@ -78,7 +85,7 @@ impl<'a> Script<'a> {
             }
         };
 
-        let mut run = match Run::new(engine, &self.printer, self.limit) {
+        let mut run = match Run::new(engine, modules, &self.printer, self.limit) {
             Ok(run) => run,
             Err(error) => {
                 fail(&mut report, Span::from_offset(0), format!("the script cannot be started: {error:#}"));
@@ -110,6 +117,7 @@ fn panic_text(payload: &(dyn Any + Send)) -> &str {
 /// A script under way.
 struct Run<'e> {
     engine: &'e Engine,
+    modules: &'e dyn Modules,
     linker: Linker<()>,
     store: Store<()>,
     watchdog: Watchdog,
@@ -120,7 +128,7 @@ struct Run<'e> {
 }
 
 impl<'e> Run<'e> {
-    fn new(engine: &'e Engine, printer: &Printer, limit: Duration) -> Result<Self> {
+    fn new(engine: &'e Engine, modules: &'e dyn Modules, printer: &Printer, limit: Duration) -> Result<Self> {
         let mut store = Store::new(engine, ());
         let mut linker = Linker::new(engine);
         // A script may register another module under a name that it used before.
@@ -129,6 +137,7 @@ impl<'e> Run<'e> {
         let watchdog = Watchdog::new(store.interrupt_handle(), limit);
         Ok(Self {
             engine,
+            modules,
             linker,
             store,
             watchdog,
@@ -207,7 +216,8 @@ impl<'e> Run<'e> {
             bail!("components are not supported");
         }
         let bytes = module.encode().map_err(|error| anyhow!("the module's text is refused: {}", error.message()))?;
-        Module::from_binary(self.engine, &bytes).context("the module is refused")
+        let module = self.modules.load(self.engine, &bytes);
+        module.map_err(|Refusal { error, .. }| error.context("the module is refused"))
     }
 
     fn instantiate(&mut self, name: Option<Id<'_>>, module: &Module) -> Result<()> {
@@ -258,15 +268,14 @@ impl<'e> Run<'e> {
     fn expect_refused(&self, module: &mut QuoteWat<'_>, message: &str) -> Result<()> {
         let Ok(bytes) = module.encode() else { return Ok(()) };
         let results = [
-            ("validates", Module::validate(self.engine, &bytes)),
-            ("compiles", Module::from_binary(self.engine, &bytes).map(drop)),
+            ("compiles", self.modules.load(self.engine, &bytes).map(drop)),
+            ("validates", self.modules.validate(self.engine, &bytes)),
         ];
         for (success, result) in results {
-            let Err(error) = result else { bail!("expected a module that is refused ({message}), but it {success}") };
-            let kind = error.downcast_ref::<CompileError>().map(CompileError::kind);
-            if !matches!(kind, Some(CompileErrorKind::Malformed | CompileErrorKind::Invalid | CompileErrorKind::Limit))
-            {
-                return Err(error.context(format!("expected a module that is refused ({message}), got another error")));
+            let Err(refusal) = result else { bail!("expected a module that is refused ({message}), but it {success}") };
+            if !refusal.breaks_a_rule {
+                let expected = format!("expected a module that is refused ({message}), got another error");
+                return Err(refusal.error.context(expected));
             }
         }
         Ok(())

@@ -4,11 +4,12 @@
 //! what lies outside of the memory faults.
 //!
 //! Addresses that cannot wrap (ARCHITECTURE.md, section 5): once `x` was accessed on every path to here, in a memory that stays low, `x + c` with a
-//! small `c` is computed without a wrap-around, and LLVM is told so. [`Accessed`] remembers such `x`, as long as they dominate. Where LLVM has
+//! small `c` is computed without a wrap-around, and LLVM is told so. [`Accessed`] remembers such `x`, as long as they dominate. Both are often sums
+//! themselves, of a pointer into the middle of a structure: after `p - 48`, `p - 40` is 8 more than what was accessed. Where LLVM has
 //! moved the access to `x` behind that to `x + c`, and it is to trap, then `x + c` without wrap-around is outside of the memory but still in the
 //! reservation, and the other access traps instead.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::mem::offset_of;
 
 use inkwell::IntPredicate;
@@ -32,14 +33,18 @@ use crate::ir::tbaa::{Region, Tag};
 /// their indices are made safe from what LLVM knows of sums.
 const FAR_OFFSET: u64 = 1 << 31;
 
-/// How many additions of constants are looked through for an index that was accessed.
+/// How many additions of constants an index is taken apart at.
 const MAX_ADDITIONS: usize = 4;
+
+/// How many accessed indices are kept that differ by constants, so that a guest with many of them cannot make the search long.
+const MAX_NEIGHBOURS: usize = 32;
 
 /// Indices that were accessed on every path to here.
 #[derive(Debug, Default)]
-pub struct Accessed {
-    indices: HashSet<usize>,
-    /// In the order in which they were entered.
+pub struct Accessed<'ctx> {
+    /// By the value that they are sums of: the constant (modulo 2³²) and the index. In the order in which they were entered.
+    neighbours: HashMap<usize, Vec<(u32, IntValue<'ctx>)>>,
+    /// What each entry is a sum of, in the order in which they were entered.
     log: Vec<usize>,
 }
 
@@ -47,7 +52,7 @@ pub struct Accessed {
 #[derive(Clone, Copy, Debug)]
 pub struct Mark(usize);
 
-impl Accessed {
+impl<'ctx> Accessed<'ctx> {
     /// The current state.
     pub fn mark(&self) -> Mark {
         Mark(self.log.len())
@@ -55,20 +60,50 @@ impl Accessed {
 
     /// Forgets what was entered since `mark`: it does not dominate what follows.
     pub fn back_to(&mut self, mark: Mark) {
-        for index in self.log.drain(mark.0.min(self.log.len())..) {
-            self.indices.remove(&index);
+        for key in self.log.drain(mark.0.min(self.log.len())..) {
+            if let Some(neighbours) = self.neighbours.get_mut(&key) {
+                neighbours.pop();
+            }
         }
     }
 
-    fn enter(&mut self, index: IntValue<'_>) {
-        let key = index.as_value_ref().addr();
-        if self.indices.insert(key) {
-            self.log.push(key);
+    /// Enters `index`, which is `sum`.
+    fn enter(&mut self, index: IntValue<'ctx>, sum: Sum<'ctx>) {
+        let neighbours = self.neighbours.entry(sum.key()).or_default();
+        if neighbours.len() < MAX_NEIGHBOURS && neighbours.iter().all(|&(constant, _)| constant != sum.constant) {
+            neighbours.push((sum.constant, index));
+            self.log.push(sum.key());
         }
     }
 
-    fn contains(&self, index: IntValue<'_>) -> bool {
-        self.indices.contains(&index.as_value_ref().addr())
+    /// The first index entered that `sum` is equal to or a small constant more than, without wrap-around, and that constant. Always the first,
+    /// so that neighbours have the same one.
+    fn below(&self, sum: Sum<'ctx>) -> Option<(IntValue<'ctx>, u64)> {
+        self.neighbours.get(&sum.key())?.iter().find_map(|&(constant, index)| {
+            let addend = u64::from(sum.constant.wrapping_sub(constant));
+            (addend <= MAX_UNWRAPPED_ADDEND).then_some((index, addend))
+        })
+    }
+
+    /// Whether an index equal to `sum` was entered.
+    fn contains(&self, sum: Sum<'ctx>) -> bool {
+        self.neighbours
+            .get(&sum.key())
+            .is_some_and(|neighbours| neighbours.iter().any(|&(constant, _)| constant == sum.constant))
+    }
+}
+
+/// An index as the sum, modulo 2³², of a value and a constant.
+#[derive(Clone, Copy, Debug)]
+struct Sum<'ctx> {
+    value: IntValue<'ctx>,
+    constant: u32,
+}
+
+impl Sum<'_> {
+    /// The value's identity.
+    fn key(&self) -> usize {
+        self.value.as_value_ref().addr()
     }
 }
 
@@ -99,8 +134,9 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
             let beyond = self.ir.icmp(IntPredicate::UGT, end, self.memory_size(memory)?)?;
             self.trap_if(beyond, TrapCode::MemoryOutOfBounds)?;
         }
+        let sum = self.sum(index);
         let (known, addend) = if argument.offset < FAR_OFFSET {
-            self.accessed_base(index).unwrap_or((index, 0))
+            self.accessed.below(sum).unwrap_or((index, 0))
         } else {
             (self.ir.freeze(index)?, 0)
         };
@@ -111,34 +147,28 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
             }
         }
         if self.unit.stays_low(memory) && constant(index).is_none() {
-            self.accessed.enter(index);
+            self.accessed.enter(index, sum);
         }
         Ok(Place { address, tag: self.ir.tag(self.unit.memory_region(memory)) })
     }
 
-    /// The index that `index` is a small constant more than, without wrap-around, and that constant; `None` when there is none, or it is as
-    /// well to use `index` itself.
-    fn accessed_base(&self, index: IntValue<'ctx>) -> Option<(IntValue<'ctx>, u64)> {
-        let (mut base, mut addend) = (index, 0);
+    /// `index` without the constants that were added to it.
+    fn sum(&self, index: IntValue<'ctx>) -> Sum<'ctx> {
+        let mut sum = Sum { value: index, constant: 0 };
         for _ in 0..MAX_ADDITIONS {
-            let (operand, constant) = self.addition(base)?;
-            addend += constant;
-            if addend > MAX_UNWRAPPED_ADDEND {
-                return None;
-            }
-            if self.accessed.contains(operand) {
-                return Some((operand, addend));
-            }
-            base = operand;
+            let Some((operand, addend)) = self.addition(sum.value) else { break };
+            sum = Sum { value: operand, constant: sum.constant.wrapping_add(addend) };
         }
-        None
+        sum
     }
 
     /// The operands of `value` when it is the sum of some value and a constant.
-    fn addition(&self, value: IntValue<'ctx>) -> Option<(IntValue<'ctx>, u64)> {
+    fn addition(&self, value: IntValue<'ctx>) -> Option<(IntValue<'ctx>, u32)> {
         let sum = self.ir.instruction(value).filter(|sum| sum.get_opcode() == InstructionOpcode::Add)?;
         match (sum.get_operand(0)?.value()?, sum.get_operand(1)?.value()?) {
-            (Value::IntValue(operand), Value::IntValue(addend)) => Some((operand, constant(addend)?)),
+            (Value::IntValue(operand), Value::IntValue(addend)) => {
+                Some((operand, u32::try_from(constant(addend)?).ok()?))
+            }
             _ => None,
         }
     }
@@ -153,7 +183,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         // The constant is kept second, where `addition` looks for it.
         let (a, b) = if constant(a).is_some() { (b, a) } else { (a, b) };
         let small = constant(b).is_some_and(|addend| 0 < addend && addend <= MAX_UNWRAPPED_ADDEND);
-        Ok(if small && self.ir.options.tunables.strict_traps && self.accessed.contains(a) {
+        Ok(if small && self.ir.options.tunables.strict_traps && self.accessed.contains(self.sum(a)) {
             builder.build_int_nuw_add(a, b, "")?
         } else {
             builder.build_int_add(a, b, "")?

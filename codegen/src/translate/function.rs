@@ -64,7 +64,7 @@ pub struct FunctionTranslator<'a, 'ctx> {
     /// How many values all branches so far carry.
     pub(super) edge_values: usize,
     /// Indices that were accessed on every path to here.
-    pub(super) accessed: Accessed,
+    pub(super) accessed: Accessed<'ctx>,
     /// Loads from linear memory.
     pub(super) loads: Vec<InstructionValue<'ctx>>,
     /// Where arguments and results of helpers are; made when first needed.

@@ -270,6 +270,32 @@ fn accessed_indices_do_not_wrap() {
     );
 }
 
+/// A pointer into the middle of a structure: its fields are apart by constants, whichever sign those have that lead to them.
+#[test]
+fn neighbours_of_accessed_indices_do_not_wrap() {
+    let offsets = |body: &str| {
+        let text = ir(&format!("(module (memory 1) (func (param i32 i32) {body}))"));
+        let gep = |line: &&str| line.contains("getelementptr") && !line.contains("i64 %") && !line.contains("%0,");
+        text.lines().filter(gep).filter_map(|line| line.split("i64 ").nth(1)?.split(',').next()?.parse().ok()).collect()
+    };
+    let clear = |addend: i32| format!("(i32.store (i32.add (local.get 0) (i32.const {addend})) (i32.const 0))");
+    let near =
+        |addends: &[i32]| -> Vec<u32> { offsets(&addends.iter().map(|&addend| clear(addend)).collect::<String>()) };
+    assert_eq!(near(&[-48, -40, 0, 8]), [8, 48, 56], "relative to the lowest, which is accessed first");
+    assert_eq!(
+        near(&[-40, -48, -32]),
+        [8],
+        "what is below an accessed index may wrap, what is above its neighbour not"
+    );
+    assert_eq!(near(&[-48, 65488]), [65536]);
+    assert_eq!(near(&[-48, 65489]), [], "too far");
+    assert_eq!(near(&[2147483640, -2147483648]), [8], "constants may wrap, indices not");
+    let sometimes = format!("(if (local.get 1) (then {})) {}", clear(-48), clear(-40));
+    assert_eq!(offsets(&sometimes), Vec::<u32>::new(), "on some paths only");
+    let many: Vec<i32> = (1..100).rev().map(|step| step * 100_000).collect();
+    assert_eq!(near(&many), [], "more neighbours than are kept");
+}
+
 /// A far offset could make of a sum that wraps after all an address outside of the reservation.
 #[test]
 fn far_offsets_do_not_trust_sums() {

@@ -1,0 +1,43 @@
+//! From compiled objects to the bytes of an artefact (`wasmo_abi::artifact`).
+
+use crate::compiler::{CompiledModule, Compiler};
+use crate::error::{Error, ErrorKind};
+use crate::image;
+use wasmo_abi::artifact::{self, ArtifactError, Checksum, Description, HEADER_OFFSET, HEADER_SIZE, Header};
+use wasmo_abi::module::ModuleInfo;
+
+impl Compiler {
+    /// Writes a compiled module as an artefact. `info` is what [`crate::parse()`] says of `bytes`, from which `compiled` was made.
+    ///
+    /// # Errors
+    /// `Limit` when it is too large for the format, and internal ones.
+    pub fn artifact(&self, info: &ModuleInfo, bytes: &[u8], compiled: &CompiledModule) -> Result<Vec<u8>, Error> {
+        let image = self.image(info, compiled)?;
+        let contents = Description::contents(info, bytes, Vec::new(), |_| false).map_err(refused)?;
+        let file = image::write(&image, &contents, &image.symbols(info))?;
+        let header = Header {
+            version: env!("CARGO_PKG_VERSION").into(),
+            triple: self.triple().to_owned(),
+            cpu: self.cpu().to_owned(),
+            features: self.cpu_features(),
+            tunables: self.tunables,
+            wasm: artifact::checksum(bytes),
+            wasm_size: bytes.len() as u64,
+            file_size: file.bytes.len() as u64,
+            hot_size: file.hot_size,
+            parts: file.parts,
+            cold: Checksum::default(),
+            hot: Checksum::default(),
+            seal: Checksum::default(),
+        };
+        let mut bytes = file.bytes;
+        let place = bytes.get_mut(HEADER_OFFSET..).and_then(|rest| rest.first_chunk_mut::<HEADER_SIZE>());
+        *place.ok_or_else(|| Error::internal("an artefact without a header"))? = header.encode().map_err(refused)?;
+        artifact::finish(&mut bytes).map_err(refused)?;
+        Ok(bytes)
+    }
+}
+
+fn refused(error: ArtifactError) -> Error {
+    Error::new(ErrorKind::Internal, format!("the artefact cannot be written: {error}"))
+}
