@@ -5,9 +5,10 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use wasmo::Engine;
 
-/// The first bytes of a compiled module, which is an ELF file.
-const ELF: &[u8] = b"\x7fELF";
+/// As much of a file's beginning tells whether it is an artefact.
+const HEAD: u64 = 4096;
 
 /// What a file holds.
 pub(crate) enum Input {
@@ -26,8 +27,8 @@ pub(crate) fn open(file: &Path) -> Result<Input> {
     let read = || -> io::Result<Input> {
         let mut opened = File::open(file)?;
         let mut bytes = Vec::new();
-        opened.by_ref().take(ELF.len() as u64).read_to_end(&mut bytes)?;
-        if bytes == ELF {
+        opened.by_ref().take(HEAD).read_to_end(&mut bytes)?;
+        if Engine::detect_precompiled(&bytes).is_some() {
             return Ok(Input::Artifact);
         }
         opened.read_to_end(&mut bytes)?;

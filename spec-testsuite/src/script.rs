@@ -268,8 +268,8 @@ impl<'e> Run<'e> {
     fn expect_refused(&self, module: &mut QuoteWat<'_>, message: &str) -> Result<()> {
         let Ok(bytes) = module.encode() else { return Ok(()) };
         let results = [
-            ("compiles", self.modules.load(self.engine, &bytes).map(drop)),
             ("validates", self.modules.validate(self.engine, &bytes)),
+            ("compiles", self.modules.load(self.engine, &bytes).map(drop)),
         ];
         for (success, result) in results {
             let Err(refusal) = result else { bail!("expected a module that is refused ({message}), but it {success}") };
