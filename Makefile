@@ -5,7 +5,11 @@ CARGO ?= cargo
 RUN = target/release/wasmo
 SCHEME = guests/built/interp.wasm
 
-.PHONY: help setup build demo test lint unit spec real guests invariants fuzz bench
+.PHONY: help setup build demo test lint unit spec real guests invariants fuzz bench slim install
+
+# Where `make install` puts things; DESTDIR stands before it, for those who make packages.
+PREFIX ?= /usr/local
+DESTDIR ?=
 
 help:
 	@echo 'make demo    build wasmo and run a Scheme program on it'
@@ -13,6 +17,8 @@ help:
 	@echo 'make real    the real programs only (CPython, resvg, QuickJS, Graphviz)'
 	@echo 'make fuzz    differential testing without end (N=modules, SEED=first seed)'
 	@echo 'make bench   wasmo and its peers side by side'
+	@echo 'make slim    the command without its compiler, which runs compiled modules only (target/slim/wasmo)'
+	@echo 'make install the command and its completions for shells to PREFIX ($(PREFIX))'
 
 setup:
 	@scripts/setup
@@ -43,6 +49,7 @@ invariants:
 unit:
 	$(CARGO) test --release --workspace --locked
 	$(CARGO) check --release --locked -p wasmo --no-default-features
+	$(CARGO) test --release --locked -p wasmo-cli --no-default-features
 
 # The built guests in the tree are what their sources give.
 guests:
@@ -60,3 +67,20 @@ fuzz: setup
 bench: build
 	scripts/fetch-real
 	cd bench && $(CARGO) run --release --locked
+
+# What it promises: less than 6 MB, no LLVM, and it runs what the whole command has compiled.
+SLIM = target/slim/wasmo
+slim: build
+	$(CARGO) build --profile slim --no-default-features --locked -p wasmo-cli
+	@size=$$(wc -c <$(SLIM)) && echo "$(SLIM): $$size bytes" && [ $$size -lt 6000000 ] || { echo 'it must be less than 6 MB'; exit 1; }
+	@! ldd $(SLIM) | grep -iE 'llvm|stdc\+\+' || { echo 'it must not need LLVM'; exit 1; }
+	@$(RUN) compile -o target/slim/interp.wasmo $(SCHEME)
+	@echo '(display (* 6 7))' >target/slim/answer.scm
+	@[ "$$($(SLIM) run --dir target/slim target/slim/interp.wasmo target/slim/answer.scm)" = 42 ] || { echo 'it must run compiled modules'; exit 1; }
+
+install: build
+	install -D -m 755 $(RUN) $(DESTDIR)$(PREFIX)/bin/wasmo
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	$(RUN) completions bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/wasmo
+	$(RUN) completions zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_wasmo
+	$(RUN) completions fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/wasmo.fish

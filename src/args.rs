@@ -27,7 +27,10 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Run a program, or one function of a module.
     Run(RunArgs),
-    /// Show what a module holds: imports, exports, memories, tables, functions by size, sections.
+    /// Compile a module to a file that `wasmo run` runs at once, with or without a compiler.
+    #[cfg(feature = "compiler")]
+    Compile(CompileArgs),
+    /// Show what a module holds: imports, exports, memories, tables, functions by size, sections; and for what a compiled one was made.
     Inspect(InspectArgs),
     /// Check that modules are valid.
     #[cfg(feature = "compiler")]
@@ -46,7 +49,7 @@ pub(crate) enum Command {
 }
 
 const RUN_HELP: &str = "\
-FILE is a module in the binary or the text format. A command (it exports `_start`) is run; of any other module, name a function \
+FILE is a module in the binary or the text format, or one that `wasmo compile` has made of these. A command (it exports `_start`) is run; of any other module, name a function \
 with --invoke. Options of wasmo stand before FILE; everything after it belongs to the guest.
 
 Exit code: the guest's own; 134 after a trap; 130 after Ctrl-C; 2 for wrong usage; 1 for any other error.";
@@ -119,6 +122,40 @@ pub(crate) struct NeedsCompilerArgs {
     rest: Vec<OsString>,
 }
 
+/// `wasmo compile`.
+#[cfg(feature = "compiler")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompileArgs {
+    /// The file to write; FILE with the ending .wasmo if not given.
+    #[arg(short, long, value_name = "OUT", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Compile for another kind of machine, as aarch64-unknown-linux-gnu.
+    #[arg(long, value_name = "TRIPLE")]
+    pub(crate) target: Option<String>,
+
+    /// Compile for a processor that LLVM knows by this name, as x86-64-v3; for the one of this machine (native); or for all of their kind that
+    /// wasmo runs on (baseline). Without it, native here and baseline with --target.
+    #[arg(long, value_name = "NAME|native|baseline")]
+    pub(crate) cpu: Option<String>,
+
+    /// How hard to try: 0 for code soon, 2 for fast code.
+    #[arg(long, value_name = "LEVEL", default_value = "2", value_parser = ["0", "2"])]
+    pub(crate) opt_level: String,
+
+    /// Keep WebAssembly's order of stores and traps exactly, at the price of a check at each access.
+    #[arg(long)]
+    pub(crate) strict_traps: bool,
+
+    /// Let the code count what it executes, as `wasmo run --fuel` needs it.
+    #[arg(long)]
+    pub(crate) fuel: bool,
+
+    /// A module in the binary or the text format.
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+}
+
 /// `wasmo inspect`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InspectArgs {
@@ -126,7 +163,7 @@ pub(crate) struct InspectArgs {
     #[arg(long)]
     pub(crate) all: bool,
 
-    /// A module in the binary or the text format.
+    /// A module in the binary or the text format, or a compiled one.
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
 }

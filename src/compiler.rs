@@ -31,8 +31,8 @@ pub(crate) fn compile(engine: &Engine, file: &Path, bytes: Vec<u8>, stop: &Stop)
 /// When the file cannot be read, or is a compiled module, and as [`to_binary`].
 pub(crate) fn read_module(file: &Path) -> Result<Vec<u8>> {
     match input::open(file)? {
-        Input::Source(bytes) => to_binary(file, bytes),
-        Input::Artifact => bail!("`{}` is a compiled module, not WebAssembly", file.display()),
+        Input::Source(source) => to_binary(file, source.read(file)?),
+        Input::Artifact(_) => bail!("`{}` is a compiled module, not WebAssembly", file.display()),
     }
 }
 

@@ -273,8 +273,14 @@ impl Header {
     /// # Errors
     /// When it is no artefact, or one of another version, or says something impossible. The checksums are not compared.
     pub fn decode(file: &[u8]) -> Result<Self, ArtifactError> {
-        let bytes = file.get(HEADER_OFFSET..).and_then(|rest| rest.get(..HEADER_SIZE));
-        let mut fields = Fields { rest: bytes.ok_or(ArtifactError::NotAnArtifact)? };
+        let start = file.get(HEADER_OFFSET..).unwrap_or_default();
+        let bytes = start.get(..HEADER_SIZE);
+        let mut fields = Fields {
+            rest: bytes.ok_or(match start.starts_with(&MAGIC) {
+                true => ArtifactError::Malformed("it ends within its header"),
+                false => ArtifactError::NotAnArtifact,
+            })?,
+        };
         if fields.take::<8>()? != MAGIC {
             return Err(ArtifactError::NotAnArtifact);
         }
@@ -591,6 +597,8 @@ mod tests {
         let mut file = file();
         file[HEADER_OFFSET + 8] ^= 0x10;
         assert!(matches!(Header::decode(&file), Err(ArtifactError::Version { revision: 17, .. })));
+        let cut = Header::decode(&file[..HEADER_OFFSET + HEADER_SIZE - 1]);
+        assert!(matches!(cut, Err(ArtifactError::Malformed(_))), "{cut:?}");
         file[HEADER_OFFSET] = 0;
         assert!(matches!(Header::decode(&file), Err(ArtifactError::NotAnArtifact)));
         assert!(matches!(Header::decode(&file[..HEADER_OFFSET + 3]), Err(ArtifactError::NotAnArtifact)));

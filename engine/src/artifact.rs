@@ -19,12 +19,19 @@
 //! # }
 //! ```
 
+mod contents;
+mod info;
+
+pub use contents::{ArtifactContents, ArtifactFunction, ArtifactHalf};
+pub use info::ArtifactInfo;
+
 use crate::{Engine, Module, Result};
 use anyhow::{Context, bail};
+use info::choices;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use wasmo_abi::artifact::{HEADER_OFFSET, HEADER_SIZE, Header, MAGIC, Part};
+use wasmo_abi::artifact::{HEADER_OFFSET, HEADER_SIZE, MAGIC};
 use wasmo_abi::tunables::Tunables;
 use wasmo_runtime::artifact::Artifact;
 
@@ -34,81 +41,6 @@ use wasmo_runtime::artifact::Artifact;
 pub enum Precompiled {
     /// A module.
     Module,
-}
-
-/// What an artefact says of itself: what it was made from and for.
-#[derive(Clone, Debug)]
-pub struct ArtifactInfo {
-    header: Header,
-}
-
-impl ArtifactInfo {
-    /// Reads it from the beginning of an artefact. Nothing is said of the rest, which may be damaged or for another machine.
-    ///
-    /// # Errors
-    /// When the bytes are no artefact of this version of wasmo.
-    pub fn read(artifact: &[u8]) -> Result<Self> {
-        Ok(Self { header: Header::decode(artifact)? })
-    }
-
-    /// The version of wasmo that made it.
-    pub fn version(&self) -> &str {
-        &self.header.version
-    }
-
-    /// LLVM's name of the target.
-    pub fn target(&self) -> &str {
-        &self.header.triple
-    }
-
-    /// LLVM's name of the processor that it was compiled for.
-    pub fn cpu(&self) -> &str {
-        &self.header.cpu
-    }
-
-    /// LLVM's names of the processor's extensions that its code may use.
-    pub fn cpu_features(&self) -> Vec<&'static str> {
-        let list =
-            if self.header.triple.starts_with("aarch64") { wasmo_abi::cpu::AARCH64 } else { wasmo_abi::cpu::X86_64 };
-        self.header.features.names(list).collect()
-    }
-
-    /// The choices that changed its code, as they are called in [`crate::Config`], without those that are off.
-    pub fn choices(&self) -> Vec<&'static str> {
-        choices(&self.header.tunables)
-    }
-
-    /// BLAKE3 of the module's binary.
-    pub fn module_hash(&self) -> &[u8; 32] {
-        &self.header.wasm
-    }
-
-    /// Size of the module's binary in bytes.
-    pub fn module_size(&self) -> u64 {
-        self.header.wasm_size
-    }
-
-    /// The names of the parts and their sizes in bytes, in the order of the file.
-    pub fn parts(&self) -> impl ExactSizeIterator<Item = (&'static str, usize)> + '_ {
-        Part::ALL.iter().map(|&part| (part.section(), self.header.part(part).len()))
-    }
-
-    /// The size of the whole file in bytes.
-    pub fn size(&self) -> u64 {
-        self.header.file_size
-    }
-}
-
-fn choices(tunables: &Tunables) -> Vec<&'static str> {
-    // Taken apart, so that nobody forgets a new one.
-    let Tunables { strict_traps, epoch_interruption, consume_fuel, opt_level } = *tunables;
-    let named = [
-        (strict_traps, "strict_traps"),
-        (epoch_interruption, "epoch_interruption"),
-        (consume_fuel, "consume_fuel"),
-        (opt_level == wasmo_abi::tunables::OptLevel::None, "opt_level none"),
-    ];
-    named.into_iter().filter(|&(on, _)| on).map(|(_, name)| name).collect()
 }
 
 impl Engine {
@@ -181,7 +113,7 @@ impl Module {
         load().with_context(|| format!("cannot load {}", path.display()))
     }
 
-    /// As [`Module::deserialize_file`], for a file that is open.
+    /// As [`Module::deserialize_file`], for a file that is open. Errors do not name it.
     ///
     /// # Errors
     /// As for [`Module::deserialize_file`].
@@ -189,8 +121,7 @@ impl Module {
     /// # Safety
     /// As for [`Module::deserialize_file`].
     pub unsafe fn deserialize_open_file(engine: &Engine, file: File) -> Result<Self> {
-        let load = || Self::from_artifact(engine, Artifact::open(file)?);
-        load().context("cannot load the artefact")
+        Self::from_artifact(engine, Artifact::open(file)?)
     }
 
     /// Another name for [`Module::deserialize_file`].
@@ -241,7 +172,7 @@ impl Module {
     /// What the artefact that the module was loaded from says of itself.
     pub fn artifact_info(&self) -> Option<ArtifactInfo> {
         match self.origin() {
-            Origin::Artifact(artifact) => Some(ArtifactInfo { header: artifact.header().clone() }),
+            Origin::Artifact(artifact) => Some(ArtifactInfo::new(artifact.header().clone())),
             Origin::Binary => None,
         }
     }

@@ -98,7 +98,7 @@ mod v128;
 mod val;
 
 pub use anyhow::{Context, Error, Result, anyhow, bail, ensure, format_err};
-pub use artifact::{ArtifactInfo, Precompiled};
+pub use artifact::{ArtifactContents, ArtifactFunction, ArtifactHalf, ArtifactInfo, Precompiled};
 pub use backtrace::{FrameInfo, WasmBacktrace};
 pub use cache::{Cache, CacheConfig};
 pub use caller::Caller;

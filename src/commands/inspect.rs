@@ -1,23 +1,28 @@
 //! `wasmo inspect`: what a module holds, as aligned text.
 //!
-//! [`source`] describes modules that are not compiled.
+//! [`artifact`] describes compiled modules, [`source`] those that are not; [`text`] aligns what they say.
 
+mod artifact;
 #[cfg(feature = "compiler")]
 mod source;
+mod text;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::args::InspectArgs;
 use crate::input::Input;
 use crate::{input, output};
 
+/// Functions shown without `--all`.
+const SHOWN_FUNCTIONS: usize = 20;
+
 /// Prints what is in a module.
 pub(crate) fn run(args: &InspectArgs) -> Result<ExitCode> {
     let text = match input::open(&args.file)? {
-        Input::Artifact => bail!("`{}` is a compiled module", args.file.display()),
-        Input::Source(bytes) => describe_source(args, bytes)?,
+        Input::Artifact(artifact) => return artifact::show(args, artifact),
+        Input::Source(source) => describe_source(args, source.read(&args.file)?)?,
     };
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)

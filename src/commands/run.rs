@@ -1,25 +1,29 @@
 //! `wasmo run`.
 //!
-//! [`run`] is the whole course: read, compile, instantiate, call. What a guest's end means for us is decided in one place, [`finish`].
+//! [`run`] is the whole course: load or compile, instantiate, call. [`settings`] says how, [`modules`] loads
+//! and compiles; what a guest's end means for us is decided in one place, [`finish`].
 
 mod budget;
 mod invoke;
+mod modules;
+mod settings;
 mod stats;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Error, Result, bail};
-use wasmo::{Config, Engine, ExternType, Instance, Linker, Module, Store, Trap, WasmBacktrace};
+use wasmo::{ExternType, Instance, Linker, Module, Store, Trap, WasmBacktrace};
 use wasmo_wasi::{DirPerms, FilePerms, I32Exit, WasiCtx, WasiCtxBuilder};
 
 use self::budget::Budget;
+use self::modules::Modules;
+use self::settings::Settings;
 use self::stats::{Phase, Stats};
 use crate::args::RunArgs;
-use crate::input::Input;
 use crate::output::{INTERRUPTED, TRAPPED, note};
 use crate::stop::{Reason, Stop, timeout_text};
-use crate::{compiler, input, output};
+use crate::{input, output};
 
 /// Frames of a backtrace that are shown, innermost first: a recursion without end has a hundred thousand that are the same.
 const SHOWN_FRAMES: usize = 24;
@@ -51,20 +55,21 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
 }
 
 fn execute(args: &RunArgs, file: &Path, guest_args: &[String], stop: &Stop, stats: &mut Stats) -> Result<()> {
-    let mut config = Config::new();
-    config.consume_fuel(args.fuel.is_some()).strict_traps(args.strict_traps);
-    let engine = Engine::new(&config).context("cannot start the engine")?;
-
-    let preloads = args.preloads.iter().map(|(name, file)| Ok((name, load(&engine, file, stop, stats)?)));
+    let input = stats.time(Phase::Read, || input::open(file))?;
+    let settings = Settings::new(args, file, &input)?;
+    let engine = settings.engine()?;
+    let modules = Modules::new(engine.clone(), stop.clone());
+    let preloads = args.preloads.iter().map(|(name, file)| {
+        let input = stats.time(Phase::Read, || input::open(file))?;
+        Ok((name, modules.load(file, input, stats)?))
+    });
     let preloads = preloads.collect::<Result<Vec<_>>>()?;
-    let module = load(&engine, file, stop, stats)?;
+    let module = modules.load(file, input, stats)?;
 
     let host = Host { wasi: wasi(args, file, guest_args)?, budget: Budget::new(args.max_memory) };
     let mut store = Store::new(&engine, host);
     store.limiter(|host| &mut host.budget);
-    if let Some(fuel) = args.fuel {
-        store.set_fuel(fuel)?;
-    }
+    settings.apply(&mut store)?;
     let mut linker = Linker::new(&engine);
     wasmo_wasi::add_to_linker(&mut linker, |host: &mut Host| &mut host.wasi)?;
     wasmo_wasi::add_snapshot0_to_linker(&mut linker, |host: &mut Host| &mut host.wasi)?;
@@ -84,17 +89,6 @@ fn execute(args: &RunArgs, file: &Path, guest_args: &[String], stop: &Stop, stat
         note(&format!("note: {}\n", store.data().budget));
     }
     result
-}
-
-/// Loads a compiled module, or reads and compiles one that is not.
-fn load(engine: &Engine, file: &Path, stop: &Stop, stats: &mut Stats) -> Result<Module> {
-    let module = match stats.time(Phase::Read, || input::open(file))? {
-        // SAFETY: whoever runs a file says that it may run as this user; that is what artefacts are for.
-        Input::Artifact => unsafe { Module::deserialize_file(engine, file)? },
-        Input::Source(bytes) => stats.time(Phase::Compile, || compiler::compile(engine, file, bytes, stop))?,
-    };
-    stats.add_module(&module);
-    Ok(module)
 }
 
 /// What the guest sees of this machine.

@@ -1,10 +1,20 @@
 //! End-to-end tests of the `wasmo` command: what a user types, and what comes back.
 
+#[cfg(feature = "compiler")]
+mod artifact;
+#[cfg(feature = "compiler")]
 mod bad_input;
 mod cache;
+#[cfg(feature = "compiler")]
 mod guest;
+#[cfg(feature = "compiler")]
 mod modules;
+#[cfg(not(feature = "compiler"))]
+mod no_compiler;
+#[cfg(feature = "compiler")]
 mod run;
+#[cfg(feature = "compiler")]
 mod scripts;
+#[cfg(feature = "compiler")]
 mod stopping;
 mod support;

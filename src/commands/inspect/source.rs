@@ -8,11 +8,9 @@ mod render;
 use anyhow::{Context, Result};
 
 use self::contents::Contents;
+use super::SHOWN_FUNCTIONS;
 use crate::args::InspectArgs;
 use crate::compiler;
-
-/// Functions shown without `--all`.
-const SHOWN_FUNCTIONS: usize = 20;
 
 /// What is in the module `bytes`, read from the file that `args` name.
 ///

@@ -12,6 +12,8 @@ use crate::units::format_size;
 pub(crate) enum Phase {
     /// Reading files, and translating text.
     Read,
+    /// Taking up what was compiled before.
+    Load,
     /// Making machine code.
     Compile,
     /// Making instances, with their start functions.
@@ -23,7 +25,7 @@ pub(crate) enum Phase {
 /// Times and sizes of a run.
 #[derive(Default)]
 pub(crate) struct Stats {
-    phases: [Duration; 4],
+    phases: [Duration; 5],
     functions: usize,
     code_bytes: usize,
 }
@@ -47,7 +49,7 @@ impl Stats {
 /// A line each.
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, time) in ["read", "compile", "instantiate", "run"].into_iter().zip(self.phases) {
+        for (name, time) in ["read", "load", "compile", "instantiate", "run"].into_iter().zip(self.phases) {
             writeln!(f, "{name:<12}{:>12.3} ms", time.as_secs_f64() * 1000.0)?;
         }
         writeln!(f, "{:<12}{:>12}", "functions", self.functions)?;

@@ -1,9 +1,8 @@
 //! Writes [`Contents`] as aligned text.
 
-use std::fmt::Write as _;
-
 use wasmparser::{ExternalKind, GlobalType, MemoryType, TableType, TypeRef};
 
+use super::super::text::{Row, count, line, printable, section};
 use super::contents::Contents;
 use crate::units::format_size;
 
@@ -38,14 +37,6 @@ pub(crate) fn render(name: &str, size: usize, contents: &Contents<'_>, functions
     );
     text
 }
-
-/// `1 byte`, `2 bytes`.
-fn count(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
-}
-
-/// A row's cells. In a table, all columns but the last are padded.
-type Row = Vec<String>;
 
 fn imports(contents: &Contents<'_>) -> Vec<Row> {
     let rows = contents.imports.iter().map(|import| {
@@ -132,33 +123,6 @@ fn global(ty: &GlobalType) -> String {
     format!("{}{}", if ty.mutable { "mut " } else { "" }, ty.content_type)
 }
 
-/// A heading with the number of rows, and the rows aligned below; nothing if there are none.
-fn section(text: &mut String, heading: &str, rows: &[Row]) {
-    if rows.is_empty() {
-        return;
-    }
-    line(text, &format!("\n{heading} ({})", rows.len()));
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell: &String| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        line(text, format!("  {}", cells.collect::<Vec<_>>().join("  ")).trim_end());
-    }
-}
-
-fn line(text: &mut String, content: &str) {
-    let written = writeln!(text, "{content}");
-    debug_assert!(written.is_ok(), "a string takes what is written to it");
-}
-
-/// A name without what would move a terminal's cursor or change its colours.
-fn printable(name: &str) -> String {
-    name.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,10 +169,5 @@ mod tests {
         let at = |name: &str| text.find(name);
         assert!(at("#1 b ()") < at("#2 c") && at("#1 b ()").is_some() && at("#0 a").is_none(), "{text}");
         assert!(text.contains("1 smaller ones"), "{text}");
-    }
-
-    #[test]
-    fn names_cannot_drive_the_terminal() {
-        assert_eq!(printable("a\u{1b}[31mä\n"), "a\\u{1b}[31mä\\n");
     }
 }
