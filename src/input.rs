@@ -14,7 +14,7 @@ const HEAD: usize = 4096;
 /// What a file holds.
 pub(crate) enum Input {
     /// A compiled module.
-    Artifact(Artifact),
+    Artifact(Box<Artifact>),
     /// Anything else, to be compiled.
     Source(Source),
 }
@@ -79,7 +79,7 @@ pub(crate) fn open(path: &Path) -> Result<Input> {
         return Ok(Input::Source(Source::File(file)));
     }
     let info = ArtifactInfo::read(&head).with_context(|| format!("cannot load `{}`", path.display()))?;
-    Ok(Input::Artifact(Artifact { file, info }))
+    Ok(Input::Artifact(Box::new(Artifact { file, info })))
 }
 
 /// Fills `bytes` from the beginning of a file, as far as it goes, and leaves the file's position where it is.

@@ -17,9 +17,9 @@ use crate::output;
 /// # Errors
 ///
 /// When it is damaged.
-pub(super) fn show(args: &InspectArgs, artifact: Artifact) -> Result<ExitCode> {
+pub(super) fn show(args: &InspectArgs, artifact: Box<Artifact>) -> Result<ExitCode> {
     let name = args.file.display();
-    let Artifact { mut file, info } = artifact;
+    let Artifact { mut file, info } = *artifact;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).with_context(|| format!("cannot read `{name}`"))?;
     let size = bytes.len() as u64;

@@ -36,7 +36,7 @@ impl Modules {
         Ok(module)
     }
 
-    fn artifact(&self, path: &Path, artifact: Artifact) -> Result<Module> {
+    fn artifact(&self, path: &Path, artifact: Box<Artifact>) -> Result<Module> {
         // SAFETY: whoever names a compiled module on the command line wants its code run, as with any other program.
         let module = unsafe { Module::deserialize_open_file(&self.engine, artifact.file) };
         module.with_context(|| format!("cannot load `{}`", path.display()))
