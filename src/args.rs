@@ -90,6 +90,18 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_memory: Option<u64>,
 
+    /// Let the guest have no more than N modules at a time that it adds to itself (`wasmo_jit`).
+    #[arg(long, value_name = "N", conflicts_with = "no_jit")]
+    pub(crate) jit_max_modules: Option<usize>,
+
+    /// Let the modules that the guest adds to itself have no more bytes than this together, as 16MiB.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, conflicts_with = "no_jit")]
+    pub(crate) jit_max_bytes: Option<u64>,
+
+    /// Do not let the guest add modules to itself; when it asks, it is told so.
+    #[arg(long)]
+    pub(crate) no_jit: bool,
+
     /// Print, after the run, the time of each phase and the memory used.
     #[arg(long)]
     pub(crate) stats: bool,

@@ -40,7 +40,7 @@ impl wasmo_codegen::Observer for Adapter<'_> {
 }
 
 /// The module's binary: `bytes` themselves or, when they are text and the feature `wat` is there, what the text stands for.
-fn to_binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
+pub(crate) fn to_binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
     #[cfg(feature = "wat")]
     {
         wat::parse_bytes(bytes).map_err(|error| {
@@ -109,7 +109,7 @@ impl Module {
         Ok(())
     }
 
-    fn compile(engine: &Engine, binary: &[u8], observer: &dyn CompileObserver) -> Result<Self> {
+    pub(crate) fn compile(engine: &Engine, binary: &[u8], observer: &dyn CompileObserver) -> Result<Self> {
         let (info, compiled) = compile_objects(engine, binary, observer)?;
         let compiler = engine.compiler()?;
         let code = compiler.link(&info, compiled).map_err(CompileError::from)?;

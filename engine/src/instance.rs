@@ -72,7 +72,15 @@ impl Instance {
         let opaque = context.opaque();
         opaque.add_instance(id, module.clone());
         let instance = Self { store: opaque.id(), id };
-        if let Some(start) = info.start {
+        instance.run_start(&mut context)?;
+        Ok(instance)
+    }
+
+    /// Runs the start function, if there is one.
+    pub(crate) fn run_start<T: 'static>(self, context: &mut StoreContextMut<'_, T>) -> Result<()> {
+        let opaque = context.opaque();
+        let id = self.id;
+        if let Some(start) = self.module_in(opaque).info().start {
             let handle =
                 opaque.runtime_mut().func(id, start).ok_or_else(|| internal("the start function is out of range"))?;
             let enter = opaque.enter_thunk(handle)?;
@@ -81,11 +89,19 @@ impl Instance {
             // SAFETY: `inner` is a mutable borrow of the store; a start function has neither parameters nor results, and the thunk is the one for it.
             unsafe { StoreOpaque::call(&raw mut (*inner).opaque, inner.cast(), handle, enter, values.as_mut_ptr())? };
         }
-        Ok(instance)
+        Ok(())
     }
 
     pub(crate) fn new_handle(store: StoreId, id: InstanceId) -> Self {
         Self { store, id }
+    }
+
+    pub(crate) fn id(self) -> InstanceId {
+        self.id
+    }
+
+    pub(crate) fn store_id(self) -> StoreId {
+        self.store
     }
 
     fn module_in(self, store: &StoreOpaque) -> &Module {
@@ -106,9 +122,12 @@ impl Instance {
     /// # Panics
     /// When the instance is of another store.
     pub fn get_export(&self, store: impl AsContextMut, name: &str) -> Option<Extern> {
-        let opaque = &store.as_context().0.opaque;
-        let entity = self.module_in(opaque).export_entity(name)?;
-        let item = opaque.runtime().instance(self.id).entity(entity)?;
+        self.export_in(&store.as_context().0.opaque, name)
+    }
+
+    pub(crate) fn export_in(self, store: &StoreOpaque, name: &str) -> Option<Extern> {
+        let entity = self.module_in(store).export_entity(name)?;
+        let item = store.runtime().instance(self.id).entity(entity)?;
         Some(Extern::from_runtime(self.store, item))
     }
 
@@ -181,7 +200,7 @@ impl Instance {
     }
 }
 
-fn instantiate_failed<T: 'static>(store: &mut StoreInner<T>, error: InstantiateError) -> Error {
+pub(crate) fn instantiate_failed<T: 'static>(store: &mut StoreInner<T>, error: InstantiateError) -> Error {
     match error {
         InstantiateError::Trap(code) => trap_error(code),
         InstantiateError::Error(error) => {

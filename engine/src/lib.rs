@@ -65,6 +65,10 @@
 //! afterwards; [`Config::consume_fuel`] counts what it does. [`Store::limiter`] bounds memories, tables and instances, [`Config::max_wasm_stack`] its
 //! stack.
 //!
+//! # Code that guests add to themselves
+//!
+//! [`Instance::add_module`] links a module into an instance while its code may be running, [`late_link::add_to_linker`] lets guests do so.
+//!
 //! # Reading the code
 //!
 //! The module `store` explains who owns what and how the borrow of a store is lent to host functions; `func` has calls both ways.
@@ -86,6 +90,7 @@ mod func;
 mod global;
 mod imports;
 mod instance;
+pub mod late_link;
 mod limits;
 mod linker;
 mod memory;
@@ -113,6 +118,7 @@ pub use func::{Func, IntoFunc, TypedFunc, WasmParams, WasmResults, WasmRet, Wasm
 pub use global::Global;
 pub use imports::{ImportError, ImportProblem};
 pub use instance::Instance;
+pub use late_link::{JitErrorCode, JitLimits, LateModule};
 pub use limits::{DEFAULT_LIMIT, ResourceLimiter, StoreLimits, StoreLimitsBuilder};
 pub use linker::{InstancePre, Linker, UnknownImportError};
 pub use memory::{Memory, MemoryAccessError};

@@ -5,6 +5,7 @@
 
 mod budget;
 mod invoke;
+mod jit;
 mod modules;
 mod settings;
 mod stats;
@@ -73,6 +74,7 @@ fn execute(args: &RunArgs, file: &Path, guest_args: &[String], stop: &Stop, stat
     let mut linker = Linker::new(&engine);
     wasmo_wasi::add_to_linker(&mut linker, |host: &mut Host| &mut host.wasi)?;
     wasmo_wasi::add_snapshot0_to_linker(&mut linker, |host: &mut Host| &mut host.wasi)?;
+    jit::add_to_linker(&mut linker, args)?;
 
     stop.watch(store.interrupt_handle());
     let _timer = args.timeout.map(|limit| stop.after(limit));

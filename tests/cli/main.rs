@@ -8,6 +8,8 @@ mod cache;
 #[cfg(feature = "compiler")]
 mod guest;
 #[cfg(feature = "compiler")]
+mod jit;
+#[cfg(feature = "compiler")]
 mod modules;
 #[cfg(not(feature = "compiler"))]
 mod no_compiler;

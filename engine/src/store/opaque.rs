@@ -54,6 +54,8 @@ pub struct StoreOpaque {
     /// The modules of the instances, by the instance's number.
     instances: Vec<Option<Module>>,
     pub(crate) counts: Counts,
+    /// What was linked into its instances later.
+    pub(crate) late: crate::late_link::Registry,
     /// Values of the host's that guests may hold references to; reference n + 1 is to the one at n.
     pub(crate) externs: Vec<Box<dyn Any + Send + Sync>>,
     /// The host functions that have been made functions of this store, by their address.
@@ -77,6 +79,7 @@ impl StoreOpaque {
             runtime: NonNull::from(Box::leak(store)),
             instances: Vec::new(),
             counts: Counts::default(),
+            late: crate::late_link::Registry::default(),
             externs: Vec::new(),
             host_funcs: HashMap::new(),
             timeout: None,
