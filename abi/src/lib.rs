@@ -13,6 +13,7 @@ pub mod code;
 pub mod cpu;
 pub mod index;
 pub mod layout;
+pub mod memory_image;
 pub mod module;
 pub mod symbol;
 pub mod table;

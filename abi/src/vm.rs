@@ -10,6 +10,7 @@
 
 use crate::builtin::VmBuiltins;
 use crate::tunables::MAX_VALUES;
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// A value as it travels between the host and generated code: 16 bytes, little-endian, the unused ones of any content.
@@ -181,6 +182,8 @@ pub struct VmExecContext {
     pub guest_stack_high: usize,
     /// Not 0: the guest is to be interrupted when the host call under way returns.
     pub interrupt: AtomicU32,
+    /// Not 0: generated code has written to a table since the store was made (what the runtime writes, it knows itself).
+    pub tables_written: u32,
     /// The engine's epoch counter.
     pub epoch: *const AtomicU64,
     /// The epoch at which [`crate::builtin::Builtin::NewEpoch`] is called.
@@ -188,5 +191,5 @@ pub struct VmExecContext {
     /// Fuel used so far, counted up from a negative budget: at 0 or more, [`crate::builtin::Builtin::OutOfFuel`] is called.
     pub fuel: i64,
     /// Arguments and results that do not fit registers. Live only from just before a call or return to just after it.
-    pub spill: [RawValue; MAX_VALUES],
+    pub spill: [MaybeUninit<RawValue>; MAX_VALUES],
 }

@@ -1,5 +1,6 @@
 //! [`Config`]: the choices an [`crate::Engine`] is made with.
 
+use crate::PoolingConfig;
 use wasmo_abi::tunables::Tunables;
 
 /// How hard the compiler tries.
@@ -33,6 +34,7 @@ pub struct Config {
     pub(crate) max_wasm_stack: usize,
     pub(crate) wasm_backtrace: bool,
     pub(crate) multi_memory: bool,
+    pub(crate) pooling: Option<PoolingConfig>,
 }
 
 impl Default for Config {
@@ -52,6 +54,7 @@ impl Config {
             max_wasm_stack: 8 << 20,
             wasm_backtrace: true,
             multi_memory: true,
+            pooling: None,
         }
     }
 
@@ -114,6 +117,13 @@ impl Config {
     /// [`crate::Trap::StackOverflow`]. Host functions run on the host's stack and do not count.
     pub fn max_wasm_stack(&mut self, size: usize) -> &mut Self {
         self.max_wasm_stack = size;
+        self
+    }
+
+    /// Keep what stores leave for the next ones, within limits; see [`PoolingConfig`]. Without, an engine keeps a few stacks and memories' address spaces,
+    /// and sets no limits.
+    pub fn pooling(&mut self, pooling: PoolingConfig) -> &mut Self {
+        self.pooling = Some(pooling);
         self
     }
 

@@ -4,7 +4,7 @@ use crate::{Config, Result};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use wasmo_runtime::TypeRegistry;
+use wasmo_runtime::{Pool, TypeRegistry};
 
 #[cfg(feature = "compiler")]
 use {
@@ -26,6 +26,7 @@ struct EngineInner {
     config: Config,
     types: TypeRegistry,
     epoch: Arc<AtomicU64>,
+    pool: Arc<Pool>,
     /// Made when something is first compiled: an engine that runs artefacts only never loads LLVM.
     #[cfg(feature = "compiler")]
     compiler: OnceLock<Compiler>,
@@ -56,6 +57,7 @@ impl Engine {
                 config: config.clone(),
                 types: TypeRegistry::new(),
                 epoch: Arc::new(AtomicU64::new(0)),
+                pool: Pool::new(config.pooling.map(|pooling| pooling.limits)),
                 #[cfg(feature = "compiler")]
                 compiler: OnceLock::new(),
                 #[cfg(feature = "compiler")]
@@ -91,6 +93,10 @@ impl Engine {
 
     pub(crate) fn epoch(&self) -> &Arc<AtomicU64> {
         &self.inner.epoch
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.inner.pool
     }
 
     /// The compiler, made now if nothing was compiled before.

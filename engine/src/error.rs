@@ -3,10 +3,10 @@
 //! Three kinds are kept apart: a bad module or a user's mistake ([`CompileError`], [`crate::ImportError`], texts), what happened to a guest
 //! ([`crate::Trap`], or the host function's own error), and bugs of wasmo's, whose text begins with "internal error".
 
-use crate::Result;
 use crate::backtrace::WasmBacktrace;
 use crate::store::StoreOpaque;
 use crate::trap::Trap;
+use crate::{PoolConcurrencyLimitError, Result};
 use anyhow::{Error, anyhow};
 use std::fmt;
 use wasmo_abi::trap::TrapCode;
@@ -119,7 +119,7 @@ pub(crate) fn error_of(failure: Failure) -> Error {
             Err(_) => internal("the host left an error of an unknown type"),
         },
         Failure::Panic(payload) => std::panic::resume_unwind(payload),
-        Failure::Error(error) => Error::new(error),
+        Failure::Error(error) => runtime_error(error),
     }
 }
 
@@ -145,5 +145,13 @@ pub(crate) fn call_failed(store: &StoreOpaque, error: CallError) -> Error {
 
 /// Adds what was being done to an error of the runtime's.
 pub(crate) fn runtime<T>(result: std::result::Result<T, wasmo_runtime::Error>) -> Result<T> {
-    result.map_err(Error::new)
+    result.map_err(runtime_error)
+}
+
+/// The error that one of the runtime's is.
+pub(crate) fn runtime_error(error: wasmo_runtime::Error) -> Error {
+    match error {
+        wasmo_runtime::Error::Exhausted { kind, limit } => Error::new(PoolConcurrencyLimitError { kind, limit }),
+        error => Error::new(error),
+    }
 }

@@ -1,6 +1,6 @@
 //! [`Instance`]: a module brought to life in a store.
 
-use crate::error::{internal, trap_error};
+use crate::error::{internal, runtime_error, trap_error};
 use crate::externs::Export;
 use crate::imports::{self, ImportError};
 use crate::store::{StoreId, StoreInner, StoreOpaque};
@@ -44,7 +44,7 @@ impl Instance {
         if !problems.is_empty() {
             return Err(ImportError::new(problems).into());
         }
-        let imports: Vec<_> = imports.iter().map(|item| item.to_runtime()).collect();
+        let imports: Vec<_> = imports.iter().map(|item| item.to_runtime().into()).collect();
         Self::instantiate(context, module, &imports)
     }
 
@@ -52,7 +52,7 @@ impl Instance {
     pub(crate) fn instantiate<T: 'static>(
         mut context: StoreContextMut<'_, T>,
         module: &Module,
-        imports: &[wasmo_runtime::Extern],
+        imports: &[wasmo_runtime::Import],
     ) -> Result<Self> {
         assert!(
             crate::Engine::same(module.engine(), context.engine()),
@@ -204,7 +204,7 @@ pub(crate) fn instantiate_failed<T: 'static>(store: &mut StoreInner<T>, error: I
     match error {
         InstantiateError::Trap(code) => trap_error(code),
         InstantiateError::Error(error) => {
-            store.take_refusal().unwrap_or_else(|| error.into()).context("cannot instantiate the module")
+            store.take_refusal().unwrap_or_else(|| runtime_error(error)).context("cannot instantiate the module")
         }
     }
 }

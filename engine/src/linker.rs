@@ -6,6 +6,7 @@ mod pre;
 
 pub use define::UnknownImportError;
 pub use pre::InstancePre;
+pub(crate) use pre::Resolved;
 
 use definition::Definition;
 
@@ -148,7 +149,7 @@ impl<T: 'static> Linker<T> {
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>, module: &Module) -> Result<Instance> {
         let context = store.as_context_mut();
         let definitions = self.resolve(module, Some(&context.0.opaque))?;
-        pre::instantiate(context, module, &definitions)
+        Resolved::new(module, definitions).instantiate(context)
     }
 
     /// Finds the imports of `module` now, for many instantiations to come.

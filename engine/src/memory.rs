@@ -1,5 +1,6 @@
 //! [`Memory`]: a linear memory of a store.
 
+use crate::error::runtime_error;
 use crate::store::StoreId;
 use crate::{AsContext, AsContextMut, MemoryType, Result, StoreContextMut};
 use anyhow::{Context, anyhow, bail};
@@ -58,7 +59,7 @@ impl Memory {
         context.0.check_counts(0, 0, 1)?;
         let made = context.enter(|store| store.runtime_mut().new_memory(ty.inner));
         let id = made
-            .map_err(|error| context.0.take_refusal().unwrap_or_else(|| error.into()))
+            .map_err(|error| context.0.take_refusal().unwrap_or_else(|| runtime_error(error)))
             .with_context(|| format!("cannot create a {ty}"))?;
         context.opaque().counts.memories += 1;
         Ok(Self { store: context.opaque().id(), id })

@@ -51,7 +51,7 @@ impl Table {
         context.0.check_counts(0, 1, 0)?;
         let made = context.enter(|store| store.runtime_mut().new_table(ty.inner, init));
         let id = made
-            .map_err(|error| context.0.take_refusal().unwrap_or_else(|| error.into()))
+            .map_err(|error| context.0.take_refusal().unwrap_or_else(|| crate::error::runtime_error(error)))
             .with_context(|| format!("cannot create a {ty}"))?;
         context.opaque().counts.tables += 1;
         Ok(Self { store: context.opaque().id(), id })

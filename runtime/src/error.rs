@@ -29,6 +29,14 @@ pub enum Error {
     /// An artefact cannot be loaded.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+    /// A pool has no more of something.
+    #[error("all {limit} {kind} of the pool are in use")]
+    Exhausted {
+        /// Of what, in the plural.
+        kind: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
     /// What the caller handed over contradicts itself: a bug of wasmo or of the embedder.
     #[error("internal error: {0}")]
     Internal(String),

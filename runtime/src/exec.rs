@@ -31,6 +31,8 @@ pub(crate) struct Exec {
     pub(crate) memories: AtomicPtr<Memory>,
     /// How many calls into the guest are under way.
     pub(crate) depth: Cell<u32>,
+    /// Whether the guest was ever entered.
+    pub(crate) entered: Cell<bool>,
 }
 
 impl Exec {

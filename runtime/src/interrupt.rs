@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a store shares with its handles.
+#[derive(Debug)]
 pub(crate) struct Shared {
     /// The execution context; `None` once the store is gone. The lock keeps the store while a handle works on it.
     exec: Mutex<Option<NonNull<Exec>>>,

@@ -1,7 +1,7 @@
 //! Stores, VMContexts, memories, tables, traps, stacks and helpers: what compiled code stands on.
 //!
 //! Read [`store`] first: a [`Store`] owns everything that a guest can reach, and all of it lives as long as the store.
-//! [`instance`] makes an instance from a [`Module`] and imports. A call goes through `entry` onto the guest's own
+//! [`instance`] makes an instance from a [`Module`] and imports, and [`pool`] keeps what stores give back for the next ones. A call goes through `entry` onto the guest's own
 //! `stack`, comes back through the same stubs when the guest calls the host or a `helper`, and ends by returning or by
 //! being unwound ([`trap`]). `code` explains code addresses for backtraces. [`artifact`] loads a
 //! module from a file.
@@ -23,6 +23,7 @@ pub mod instance;
 pub mod interrupt;
 mod memory;
 pub mod module;
+pub mod pool;
 mod stack;
 pub mod store;
 mod sys;
@@ -35,7 +36,11 @@ mod vmcontext;
 pub use error::{CallError, Error, Failure, InstantiateError};
 pub use instance::Instance;
 pub use interrupt::InterruptHandle;
+pub use memory::MemoryImage;
 pub use module::Module;
-pub use store::{Extern, FuncHandle, GlobalId, InstanceId, MemoryId, Store, StoreHooks, StoreOptions, TableId};
+pub use pool::{Pool, PoolLimits};
+pub use store::{
+    Extern, FuncHandle, GlobalId, HostImport, Import, InstanceId, MemoryId, Store, StoreHooks, StoreOptions, TableId,
+};
 pub use trap::backtrace::{Backtrace, Frame};
 pub use type_registry::TypeRegistry;

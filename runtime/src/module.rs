@@ -4,13 +4,15 @@
 //! to it.
 
 use crate::code;
+use crate::memory::{Images, MemoryImage, in_memory};
+use crate::pool::Idle;
 use crate::trap::unwind::UnwindRules;
 use crate::type_registry::TypeRegistry;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use wasmo_abi::code::ModuleCode;
-use wasmo_abi::index::{EntityIndex, FuncIndex, TypeIndex};
+use wasmo_abi::index::{EntityIndex, FuncIndex, MemoryIndex, TypeIndex};
 use wasmo_abi::layout::VmContextLayout;
-use wasmo_abi::module::ModuleInfo;
+use wasmo_abi::module::{EntityRef, ModuleInfo};
 use wasmo_abi::table::Bytes;
 use wasmo_abi::vm::EnterThunk;
 
@@ -29,6 +31,11 @@ pub struct Module {
     pub bytes: Bytes,
     /// For each code unit, what was found in its call frame information so far.
     pub(crate) unwind_rules: Vec<UnwindRules>,
+    /// Initial contents of memories; made at the first instantiation unless they came with the code.
+    images: OnceLock<Images>,
+    /// Instances that are kept for reuse.
+    pub(crate) idle: Arc<Idle>,
+    imports_functions_only: bool,
 }
 
 impl Module {
@@ -36,12 +43,48 @@ impl Module {
     ///
     /// `code` was compiled from `info`, and `info` was parsed from `bytes`.
     pub fn new(info: ModuleInfo, code: ModuleCode, bytes: Bytes, types: &TypeRegistry) -> Arc<Self> {
+        Self::make(info, code, bytes, OnceLock::new(), types)
+    }
+
+    /// As [`Module::new`], with images of memories that stand for all active data segments of these memories: what [`wasmo_abi::memory_image::memory_images`]
+    /// says, and nothing else, may be given here. The bytes of these segments are not looked at.
+    pub fn with_images(
+        info: ModuleInfo,
+        code: ModuleCode,
+        bytes: Bytes,
+        images: impl IntoIterator<Item = (MemoryIndex, MemoryImage)>,
+        types: &TypeRegistry,
+    ) -> Arc<Self> {
+        let images = Images::new(&info, images);
+        Self::make(info, code, bytes, OnceLock::from(images), types)
+    }
+
+    fn make(
+        info: ModuleInfo,
+        code: ModuleCode,
+        bytes: Bytes,
+        images: OnceLock<Images>,
+        types: &TypeRegistry,
+    ) -> Arc<Self> {
         let layout = VmContextLayout::new(&info);
         let type_ids = info.types.as_slice().iter().map(|ty| types.register(ty)).collect();
         let unwind_rules = code.units.iter().map(|_| UnwindRules::default()).collect();
-        let module = Arc::new(Self { info, layout, type_ids, code, bytes, unwind_rules });
+        let imports_functions_only = info.imports.iter().all(|import| matches!(import.entity, EntityRef::Func(_)));
+        let idle = Arc::default();
+        let module = Self { info, layout, type_ids, code, bytes, unwind_rules, images, idle, imports_functions_only };
+        let module = Arc::new(module);
         code::register(&module);
         module
+    }
+
+    /// The images of the module's memories.
+    pub(crate) fn images(&self) -> &Images {
+        self.images.get_or_init(|| in_memory(&self.info, &self.bytes))
+    }
+
+    /// Whether the module imports neither memories nor tables nor globals.
+    pub(crate) fn imports_functions_only(&self) -> bool {
+        self.imports_functions_only
     }
 
     /// The engine-wide number of the type `ty`.

@@ -1,24 +1,19 @@
-//! [`GuestStack`]: a stack for guests, with a guard below it, and the cache of stacks that stores have given back.
+//! [`GuestStack`]: a stack for guests, with a guard below it.
 //!
-//! Memory is committed by use only. A stack given back keeps what is nearest to its top, which almost every guest uses,
+//! Memory is committed by use only. A stack that is made fit for the next store keeps what is nearest to its top, which almost every guest uses,
 //! and returns the rest to the system; what lies there is of no use to the next guest, since WebAssembly has no way to
 //! read a stack.
 
 use crate::error::Error;
 use crate::sys::mmap::{Mapping, page_size};
-use std::sync::{Mutex, PoisonError};
 
 /// Bytes of the guard below each stack. Functions with large frames touch every page on their way down, so it need not
 /// be large; helpers of C that run on the stack have small frames.
 const GUARD: usize = 64 << 10;
 /// The least size of a stack in bytes: room for the stubs and a few frames.
 const MIN_SIZE: usize = 64 << 10;
-/// How many bytes at the top of a cached stack stay committed.
+/// How many bytes at the top stay committed.
 const KEPT: usize = 64 << 10;
-/// How many stacks are kept.
-const MAX_CACHED: usize = 64;
-
-static CACHE: Mutex<Vec<GuestStack>> = Mutex::new(Vec::new());
 
 /// A stack for guests.
 #[derive(Debug)]
@@ -28,22 +23,23 @@ pub(crate) struct GuestStack {
 }
 
 impl GuestStack {
-    /// A stack of at least `size` usable bytes, from the cache if it has one of that size.
+    /// The size of a stack for which `size` bytes were asked.
+    fn rounded(size: usize) -> Option<usize> {
+        let size = size.max(MIN_SIZE).checked_next_multiple_of(page_size())?;
+        Some(size).filter(|size| *size <= isize::MAX as usize - GUARD)
+    }
+
+    /// Whether a store that wants `size` bytes may have this one.
+    pub(crate) fn suits(&self, size: usize) -> bool {
+        Self::rounded(size) == Some(self.size)
+    }
+
+    /// A stack of at least `size` usable bytes.
     pub(crate) fn new(size: usize) -> Result<Self, Error> {
         let page = page_size();
         let failed = |source| Error::Os { what: format!("cannot map a guest stack of {size} bytes"), source };
-        let size = size
-            .max(MIN_SIZE)
-            .checked_next_multiple_of(page)
-            .filter(|size| *size <= isize::MAX as usize - GUARD)
-            .ok_or_else(|| Error::Limit(format!("a guest stack cannot have {size} bytes")))?;
-        {
-            // The vector is sound whatever panicked while it was locked.
-            let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(position) = cache.iter().rposition(|stack| stack.size == size) {
-                return Ok(cache.swap_remove(position));
-            }
-        }
+        let size =
+            Self::rounded(size).ok_or_else(|| Error::Limit(format!("a guest stack cannot have {size} bytes")))?;
         let guard = GUARD.next_multiple_of(page);
         let mut mapping = Mapping::reserve(guard + size).map_err(failed)?;
         mapping.use_small_pages();
@@ -66,18 +62,18 @@ impl GuestStack {
         self.guard_low() + self.mapping.len()
     }
 
-    /// Gives the stack to the cache, or to the system when the cache is full.
-    pub(crate) fn give_back(mut self) {
-        let unused = self.size - KEPT.min(self.size);
+    /// After a guest has used the stack: gives what it used to the system, but for the part nearest to the top unless `whole`. Answers whether that
+    /// went well.
+    pub(crate) fn reset(&mut self, whole: bool) -> bool {
+        let kept = if whole { 0 } else { KEPT.min(self.size) };
+        let unused = self.size - kept;
         let start = self.low() - self.guard_low();
-        if self.mapping.discard(start, unused).is_err() {
-            // It would keep its memory, so it had better go.
-            return;
+        // Functions touch every page on their way down, so where the last page has no memory behind it, nothing below does.
+        let last = (start + unused).saturating_sub(page_size());
+        if unused == 0 || !whole && !self.mapping.is_resident(last) {
+            return true;
         }
-        let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.len() < MAX_CACHED {
-            cache.push(self);
-        }
+        self.mapping.discard(start, unused).is_ok()
     }
 }
 
@@ -96,14 +92,23 @@ mod tests {
     }
 
     #[test]
-    fn a_stack_given_back_is_used_again() {
-        // No other test uses this size.
-        let size = 777 * page_size();
-        let first = GuestStack::new(size).unwrap();
-        let high = first.high();
-        first.give_back();
-        let second = GuestStack::new(size).unwrap();
-        assert_eq!(second.high(), high);
-        assert_ne!(GuestStack::new(size).unwrap().high(), high);
+    fn what_lies_deep_is_forgotten() {
+        let mut stack = GuestStack::new(1 << 20).unwrap();
+        let at = |offset: usize| (stack.high() - offset) as *mut u8;
+        let (top, deep) = (at(8), at(KEPT + 8));
+        // SAFETY: both lie within the stack, which nobody uses.
+        unsafe { (top.write(1), deep.write(2)) };
+        assert!(stack.reset(false));
+        // SAFETY: as above.
+        assert_eq!(unsafe { (top.read(), deep.read()) }, (1, 0));
+        assert!(stack.reset(true));
+        // SAFETY: as above.
+        assert_eq!(unsafe { top.read() }, 0);
+    }
+
+    #[test]
+    fn a_stack_suits_who_wants_its_size() {
+        let stack = GuestStack::new(100_001).unwrap();
+        assert!(stack.suits(100_001) && stack.suits(100_002) && !stack.suits(200_000) && !stack.suits(usize::MAX));
     }
 }

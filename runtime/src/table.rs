@@ -6,10 +6,16 @@
 //!
 //! Generated code reads base and length from the table's [`VmTable`] and writes elements through it, so this code
 //! reaches the elements through the base pointer, too; the vector owns them.
+//!
+//! A table knows whether the runtime has written to it since it was last [settled](Table::settle). Generated code notes in the execution context
+//! that it has written to some table ([`wasmo_abi::vm::VmExecContext::tables_written`]).
 
 use crate::error::Error;
 use crate::func_ref;
+use crate::pool::{Kind, Pool, Share};
+use std::cell::Cell;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 use wasmo_abi::trap::TrapCode;
 use wasmo_abi::types::{RefType, TableType};
 use wasmo_abi::vm::{VmFuncRef, VmTable};
@@ -26,6 +32,8 @@ pub(crate) struct Table {
     _own: Option<Box<VmTable>>,
     elements: Elements,
     ty: TableType,
+    written: Cell<bool>,
+    share: Share,
 }
 
 #[derive(Debug)]
@@ -48,7 +56,18 @@ impl Table {
     /// # Safety
     /// `init` is a reference of the right type, of the store that the table is for. `place` stays valid for as long as
     /// the table.
-    pub(crate) unsafe fn new(ty: TableType, init: u64, place: Option<NonNull<VmTable>>) -> Result<Self, Error> {
+    pub(crate) unsafe fn new(
+        ty: TableType,
+        init: u64,
+        place: Option<NonNull<VmTable>>,
+        pool: &Arc<Pool>,
+    ) -> Result<Self, Error> {
+        let len = ty.limits.min;
+        if len > pool.table_elements() {
+            let max = pool.table_elements();
+            return Err(Error::Limit(format!("a table of {len} elements is larger than the pool's, which have {max}")));
+        }
+        let share = Share::take(pool, Kind::Table)?;
         let mut own = None;
         let vm = place
             .unwrap_or_else(|| NonNull::from(&mut **own.insert(Box::new(VmTable { base: ptr::null_mut(), len: 0 }))));
@@ -56,8 +75,7 @@ impl Table {
             RefType::Func => Elements::Func(Vec::new()),
             RefType::Extern => Elements::Extern(Vec::new()),
         };
-        let mut table = Self { vm, _own: own, elements, ty };
-        let len = ty.limits.min;
+        let mut table = Self { vm, _own: own, elements, ty, written: Cell::new(false), share };
         if len > MAX_ELEMENTS {
             return Err(Error::Limit(format!("a table cannot have {len} elements; the most is {MAX_ELEMENTS}")));
         }
@@ -85,7 +103,8 @@ impl Table {
 
     /// The number of elements that it would have `delta` larger; `None` when that is too many.
     pub(crate) fn grown(&self, delta: u64) -> Option<u64> {
-        let cap = self.ty.limits.max.map_or(MAX_ELEMENTS, |max| max.min(MAX_ELEMENTS));
+        let most = MAX_ELEMENTS.min(self.share.pool().table_elements());
+        let cap = self.ty.limits.max.map_or(most, |max| max.min(most));
         self.len().checked_add(delta).filter(|&len| len <= cap || delta == 0)
     }
 
@@ -95,6 +114,7 @@ impl Table {
     /// `reference` has the table's type and belongs to its store.
     pub(crate) unsafe fn grow_to(&mut self, len: u64, reference: u64) -> Option<()> {
         let size = usize::try_from(len).ok()?;
+        self.written.set(true);
         let base = match &mut self.elements {
             // SAFETY: as the caller promises.
             Elements::Func(elements) => extend(elements, size, unsafe { func_ref::element(reference) })?,
@@ -103,6 +123,34 @@ impl Table {
         // SAFETY: the record lives as long as the table, and nobody else writes to it.
         unsafe { self.vm.write(VmTable { base, len }) };
         Some(())
+    }
+
+    /// Takes what the table holds for its initial content.
+    pub(crate) fn settle(&mut self) {
+        self.written.set(false);
+    }
+
+    /// Whether the runtime has written to the table, or made it longer, since it was settled.
+    pub(crate) fn is_written(&self) -> bool {
+        self.written.get()
+    }
+
+    /// Makes the table as it was when it was new; `None` when there is no memory for it.
+    ///
+    /// # Safety
+    /// As [`Table::new`].
+    pub(crate) unsafe fn refill(&mut self, init: u64) -> Option<()> {
+        let len = self.ty.limits.min;
+        let grown = self.len() > len;
+        match &mut self.elements {
+            // What a table has grown to is not kept.
+            Elements::Func(elements) if grown => *elements = Vec::new(),
+            Elements::Extern(elements) if grown => *elements = Vec::new(),
+            Elements::Func(elements) => elements.clear(),
+            Elements::Extern(elements) => elements.clear(),
+        }
+        // SAFETY: as the caller promises.
+        unsafe { self.grow_to(len, init) }
     }
 
     /// The address of the element at `index`, which exists, as an element of type `T`.
@@ -136,6 +184,7 @@ impl Table {
     /// As [`Table::grow_to`].
     pub(crate) unsafe fn fill(&mut self, start: u64, reference: u64, count: u64) -> Result<(), TrapCode> {
         let start = self.check(start, count)?;
+        self.written.set(true);
         // The number fits, since it is at most the length of a vector.
         let count = usize::try_from(count).map_err(|_| TrapCode::TableOutOfBounds)?;
         match &self.elements {
@@ -173,6 +222,7 @@ impl Table {
         let (to, from) = unsafe { (to.as_ref(), from.as_ref()) };
         let from_start = from.check(from_start, count)?;
         let to_start = to.check(to_start, count)?;
+        to.written.set(true);
         let count = usize::try_from(count).map_err(|_| TrapCode::TableOutOfBounds)?;
         // SAFETY: the elements exist, and `copy` allows for an overlap.
         unsafe {
@@ -222,7 +272,7 @@ mod tests {
     fn table(min: u64, max: Option<u64>) -> Table {
         let ty = TableType { element: RefType::Extern, limits: Limits { min, max } };
         // SAFETY: any number is an externref.
-        unsafe { Table::new(ty, 5, None) }.unwrap()
+        unsafe { Table::new(ty, 5, None, &Pool::new(None)) }.unwrap()
     }
 
     #[test]
@@ -250,7 +300,7 @@ mod tests {
         assert_eq!(table(0, None).grown(MAX_ELEMENTS + 1), None);
         let ty = TableType { element: RefType::Func, limits: Limits { min: u64::from(u32::MAX), max: None } };
         // SAFETY: null is a reference.
-        assert!(matches!(unsafe { Table::new(ty, 0, None) }, Err(Error::Limit(_))));
+        assert!(matches!(unsafe { Table::new(ty, 0, None, &Pool::new(None)) }, Err(Error::Limit(_))));
     }
 
     #[test]

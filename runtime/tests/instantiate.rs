@@ -90,7 +90,7 @@ fn the_context_holds_what_code_will_look_for() {
         import("global", EntityRef::Global(GlobalIndex(0))),
     ]);
     let module = support::module(&fixture.types, info, b"");
-    let imports = [fixture.host, Extern::Memory(memory), Extern::Table(table), Extern::Global(global)];
+    let imports = [fixture.host, Extern::Memory(memory), Extern::Table(table), Extern::Global(global)].map(Into::into);
     let instance = store.instantiate(&module, &imports).unwrap();
     let instance = store.instance(instance);
     let context = instance.context();
@@ -142,7 +142,7 @@ fn constant_expressions_are_computed() {
         ..support::info()
     };
     let module = support::module(&fixture.types, info, b"");
-    let instance = fixture.store.instantiate(&module, &[fixture.host]).unwrap();
+    let instance = fixture.store.instantiate(&module, &[fixture.host.into()]).unwrap();
     for (position, case) in cases.iter().enumerate() {
         let global = fixture.store.instance(instance).global(GlobalIndex(u32::try_from(position).unwrap()));
         assert_eq!(fixture.store.global_get(global).as_u128(), case.2, "{case:?}");
@@ -158,7 +158,7 @@ fn an_ill_typed_expression_is_an_internal_error() {
         ..support::info()
     };
     let module = support::module(&fixture.types, info, b"");
-    let outcome = fixture.store.instantiate(&module, &[fixture.host]);
+    let outcome = fixture.store.instantiate(&module, &[fixture.host.into()]);
     assert!(matches!(outcome, Err(InstantiateError::Error(Error::Internal(_)))), "{outcome:?}");
 }
 
@@ -172,7 +172,7 @@ fn tables_hold_copies_of_function_records() {
     };
     let module = support::module(&fixture.types, info, b"");
     let store = &mut fixture.store;
-    let instance = store.instantiate(&module, &[fixture.host]).unwrap();
+    let instance = store.instantiate(&module, &[fixture.host.into()]).unwrap();
     let table = store.instance(instance).table(TableIndex(0));
     let host = store.func(instance, FuncIndex(0)).unwrap();
     let answer = store.func(instance, FuncIndex(func::answer)).unwrap();
@@ -189,7 +189,7 @@ fn tables_hold_copies_of_function_records() {
         assert_eq!(elements[2].context.cast::<VmContext>(), store.instance(instance).context());
     }
     // A function imported from there into another instance is called with its own context.
-    let second = store.instantiate(&module, &[Extern::Func(answer)]).unwrap();
+    let second = store.instantiate(&module, &[Extern::Func(answer).into()]).unwrap();
     let imported = store.func(second, FuncIndex(0)).unwrap();
     let enter = store.enter_thunk(imported);
     let mut values = [RawValue::default(); 2];
@@ -222,7 +222,7 @@ fn segments_before_one_that_does_not_fit_stay() {
     };
     info.imports.push(import("memory", EntityRef::Memory(MemoryIndex(0))));
     let module = support::module(&fixture.types, info, b"abcdefgh");
-    let outcome = store.instantiate(&module, &[fixture.host, Extern::Memory(memory)]);
+    let outcome = store.instantiate(&module, &[fixture.host.into(), Extern::Memory(memory).into()]);
     assert!(matches!(outcome, Err(InstantiateError::Trap(TrapCode::MemoryOutOfBounds))), "{outcome:?}");
     assert_eq!(read(store, memory, 65_530, 6), b"\0\0abcd");
     assert_eq!(read(store, memory, 0, 4), [0; 4]);
@@ -237,7 +237,7 @@ fn segments_before_one_that_does_not_fit_stay() {
     };
     info.imports.push(import("table", EntityRef::Table(TableIndex(0))));
     let module = support::module(&fixture.types, info, b"");
-    let outcome = store.instantiate(&module, &[fixture.host, Extern::Table(table)]);
+    let outcome = store.instantiate(&module, &[fixture.host.into(), Extern::Table(table).into()]);
     assert!(matches!(outcome, Err(InstantiateError::Trap(TrapCode::TableOutOfBounds))), "{outcome:?}");
     // The functions of the instance that failed can be called.
     let raw = store.table_get(table, 2).unwrap();
@@ -258,7 +258,7 @@ fn active_segments_are_dropped_and_passive_ones_are_not() {
     let info = ModuleInfo { data: [active_data(0, 8, 0..2), passive].into_iter().collect(), ..support::info() };
     let module = support::module(&types, info, b"abcdef");
     let mut guest = Guest::plain();
-    guest.instance = guest.store.instantiate(&module, &[Extern::Func(guest.host)]).unwrap();
+    guest.instance = guest.store.instantiate(&module, &[Extern::Func(guest.host).into()]).unwrap();
     let memory = guest.store.instance(guest.instance).memory(MemoryIndex(0));
     assert_eq!(read(&guest.store, memory, 6, 6), b"\0\0ab\0\0");
     // memory.init: memory, segment, to, from, count.
@@ -288,7 +288,7 @@ fn elements_may_be_expressions() {
     assert_eq!(info.elems[ElemIndex(0)].len(), 2);
     let module = support::module(&fixture.types, info, b"");
     let store = &mut fixture.store;
-    let instance = store.instantiate(&module, &[fixture.host]).unwrap();
+    let instance = store.instantiate(&module, &[fixture.host.into()]).unwrap();
     let table = store.instance(instance).table(TableIndex(0));
     let raw = |func| store.instance(instance).func(FuncIndex(func)).unwrap().to_raw();
     let content = (0..4).map(|index| store.table_get(table, index).unwrap()).collect::<Vec<_>>();
@@ -300,7 +300,7 @@ fn imports_that_do_not_fit_are_refused() {
     let mut fixture = fixture();
     let module = support::module(&fixture.types, support::info(), b"");
     let global = Extern::Global(fixture.store.new_global(IMMUTABLE_I32, RawValue::default()));
-    for imports in [&[][..], &[global], &[fixture.host, fixture.host]] {
+    for imports in [&[][..], &[global.into()], &[fixture.host.into(), fixture.host.into()]] {
         let outcome = fixture.store.instantiate(&module, imports);
         assert!(matches!(outcome, Err(InstantiateError::Error(Error::Internal(_)))), "{outcome:?}");
     }
@@ -309,7 +309,7 @@ fn imports_that_do_not_fit_are_refused() {
     let mut info = ModuleInfo { imported_memories: 1, ..support::info() };
     info.imports.push(import("memory", EntityRef::Memory(MemoryIndex(0))));
     let module = support::module(&fixture.types, info, b"");
-    let outcome = fixture.store.instantiate(&module, &[fixture.host, Extern::Memory(whole)]);
+    let outcome = fixture.store.instantiate(&module, &[fixture.host.into(), Extern::Memory(whole).into()]);
     assert!(matches!(outcome, Err(InstantiateError::Error(Error::Limit(_)))), "{outcome:?}");
 }
 
@@ -336,7 +336,7 @@ fn initial_sizes_are_asked_about() {
     let mut refuse = Refuse;
     fixture.store.set_hooks(Some(&raw mut refuse));
     let module = support::module(&fixture.types, support::info(), b"");
-    let outcome = fixture.store.instantiate(&module, &[fixture.host]);
+    let outcome = fixture.store.instantiate(&module, &[fixture.host.into()]);
     assert!(
         matches!(&outcome, Err(InstantiateError::Error(Error::Limit(text))) if text.contains("65536")),
         "{outcome:?}"
@@ -344,7 +344,7 @@ fn initial_sizes_are_asked_about() {
     let mut info = with_table();
     info.memories = [].into_iter().collect();
     let module = support::module(&fixture.types, info, b"");
-    let outcome = fixture.store.instantiate(&module, &[fixture.host]);
+    let outcome = fixture.store.instantiate(&module, &[fixture.host.into()]);
     assert!(matches!(&outcome, Err(InstantiateError::Error(Error::Limit(text))) if text.contains('4')), "{outcome:?}");
 }
 
@@ -357,7 +357,7 @@ fn functions_that_do_not_escape_have_handles_too() {
     info.exports = vec![Export { name: "memory".into(), entity: EntityRef::Memory(MemoryIndex(0)) }];
     let module: Arc<Module> = support::module(&fixture.types, info, b"");
     let store = &mut fixture.store;
-    let instance = store.instantiate(&module, &[fixture.host]).unwrap();
+    let instance = store.instantiate(&module, &[fixture.host.into()]).unwrap();
     assert_eq!(store.instance(instance).func(FuncIndex(func::answer)), None);
     let handle = store.func(instance, FuncIndex(func::answer)).unwrap();
     assert_eq!(store.func(instance, FuncIndex(func::answer)), Some(handle));

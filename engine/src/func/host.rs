@@ -12,7 +12,7 @@ use std::any::Any;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmo_abi::vm::{RawValue, VmHostCallback, VmHostFunc};
-use wasmo_runtime::Failure;
+use wasmo_runtime::{Failure, HostImport};
 
 /// A closure as a function that guests can call.
 pub struct HostFunc {
@@ -50,6 +50,11 @@ impl HostFunc {
 
     pub(crate) fn callback(&self) -> VmHostCallback<VmHostFunc> {
         self.callback
+    }
+
+    /// The function for instances that import it, good as long as this is.
+    pub(crate) fn to_import(&self) -> HostImport {
+        HostImport::new(self.callback, self.data)
     }
 
     pub(crate) fn data(&self) -> *mut u8 {

@@ -1,9 +1,10 @@
 //! [`Definition`]: what a name stands for in a linker.
 
 use crate::func::HostFunc;
-use crate::store::StoreOpaque;
+use crate::store::{StoreId, StoreOpaque};
 use crate::{Extern, ExternType, Func};
 use std::sync::Arc;
+use wasmo_runtime::Import;
 
 /// What a name stands for.
 #[derive(Clone)]
@@ -24,6 +25,14 @@ impl Definition {
                 item.current_type(store)
             }
             (Self::Extern(_, ty), None) => ty.clone(),
+        }
+    }
+
+    /// What a module that imports it is given, and the store that it can be in, if that is a certain one. The function is only good as long as this is.
+    pub(super) fn to_import(&self) -> (Import, Option<StoreId>) {
+        match self {
+            Self::Extern(item, _) => (item.to_runtime().into(), Some(item.store())),
+            Self::Host(host) => (Import::Host(host.to_import()), None),
         }
     }
 

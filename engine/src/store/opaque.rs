@@ -3,6 +3,7 @@
 use super::timer::Alarm;
 use crate::error::{call_failed, runtime};
 use crate::func::HostFunc;
+use crate::linker::Resolved;
 use crate::{Engine, Module, Result};
 use anyhow::bail;
 use std::any::Any;
@@ -60,6 +61,8 @@ pub struct StoreOpaque {
     pub(crate) externs: Vec<Box<dyn Any + Send + Sync>>,
     /// The host functions that have been made functions of this store, by their address.
     host_funcs: HashMap<*const HostFunc, (FuncHandle, Arc<HostFunc>)>,
+    /// What host functions were imported from otherwise.
+    resolved: Vec<Arc<Resolved>>,
     /// How long a call may take.
     pub(crate) timeout: Option<Duration>,
     /// Room for the values of calls with a dynamic type, kept to save allocations.
@@ -68,7 +71,11 @@ pub struct StoreOpaque {
 
 impl StoreOpaque {
     pub(super) fn new(engine: &Engine) -> Result<Self> {
-        let options = StoreOptions { stack_size: engine.config().max_wasm_stack, epoch: Arc::clone(engine.epoch()) };
+        let options = StoreOptions {
+            stack_size: engine.config().max_wasm_stack,
+            epoch: Arc::clone(engine.epoch()),
+            pool: Arc::clone(engine.pool()),
+        };
         let mut store = runtime(wasmo_runtime::Store::new(&options))?;
         if engine.config().tunables.epoch_interruption {
             store.set_epoch_deadline(0);
@@ -82,6 +89,7 @@ impl StoreOpaque {
             late: crate::late_link::Registry::default(),
             externs: Vec::new(),
             host_funcs: HashMap::new(),
+            resolved: Vec::new(),
             timeout: None,
             val_storage: Vec::new(),
         })
@@ -130,6 +138,13 @@ impl StoreOpaque {
 
     pub(crate) fn instance_module(&self, id: InstanceId) -> Option<&Module> {
         self.instances.get(id.position())?.as_ref()
+    }
+
+    /// Keeps host functions that an instance imports for as long as the store lives.
+    pub(crate) fn keep(&mut self, resolved: &Arc<Resolved>) {
+        if !self.resolved.last().is_some_and(|last| Arc::ptr_eq(last, resolved)) {
+            self.resolved.push(Arc::clone(resolved));
+        }
     }
 
     /// The function of this store that stands for `host`.

@@ -1,46 +1,62 @@
 //! [`Instance`]: a module together with what it imports and defines.
 //!
-//! `build` makes one; `const_expr` computes initial values; `segment` copies segments into memories and tables.
+//! `build` makes one; `const_expr` computes initial values; `segment` copies segments into memories and tables;
+//! `recycle` makes one as new again and gives it to another store.
 
 mod build;
 mod const_expr;
+mod recycle;
 pub(crate) mod segment;
 
+use crate::arena::Arena;
 use crate::func_ref::FuncHandle;
+use crate::memory::Memory;
 use crate::module::Module;
+use crate::pool::Share;
 use crate::store::{Extern, GlobalId, InstanceId, MemoryId, Store, TableId};
+use crate::table::Table;
 use crate::vmcontext::Context;
-use std::cell::{Cell, RefCell};
+use recycle::Initial;
+use segment::Dropped;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use wasmo_abi::index::{EntityIndex, FuncIndex, GlobalIndex, MemoryIndex, TableIndex};
 use wasmo_abi::module::EntityRef;
-use wasmo_abi::vm::{VmContext, VmFuncImport, VmFuncRef};
+use wasmo_abi::vm::{VmContext, VmFuncImport, VmFuncRef, VmHostFunc};
 
-/// An instance of a module.
+/// An instance of a module. Its context, its memories and tables, and what it knows of the host's functions keep their addresses.
 #[derive(Debug)]
 pub struct Instance {
     pub(crate) id: InstanceId,
     /// The store that owns the instance.
     pub(crate) store: NonNull<Store>,
-    module: Arc<Module>,
+    /// `None` only while no store has the instance.
+    module: Option<Arc<Module>>,
     context: Context,
     memories: Vec<MemoryId>,
     tables: Vec<TableId>,
     globals: Vec<GlobalId>,
-    /// Which data segments are dropped, that is, taken to be empty.
-    dropped_data: Vec<Cell<bool>>,
-    /// Which element segments are dropped.
-    dropped_elems: Vec<Cell<bool>>,
+    /// The memories that the instance defines.
+    pub(crate) own_memories: Arena<Memory>,
+    /// The tables that the instance defines.
+    own_tables: Arena<Table>,
+    /// The host's functions that the instance imports, by the import's index; what stands there for others is not used. Its buffer never moves.
+    host_funcs: Vec<VmHostFunc>,
+    data: Dropped,
+    elems: Dropped,
     /// Records that were made for functions without a slot in the context.
     pub(crate) late_func_refs: RefCell<HashMap<FuncIndex, FuncHandle>>,
+    /// What brings the instance back to how it was made, when it is fit for another store.
+    initial: Option<Initial>,
+    share: Share,
 }
 
 impl Instance {
     /// The module.
     pub fn module(&self) -> &Arc<Module> {
-        &self.module
+        self.module.as_ref().expect("a store's instance has its module")
     }
 
     /// The address of the instance's `VMContext`.
@@ -51,9 +67,10 @@ impl Instance {
     /// The function `func`, if it escapes: it is exported, in an element segment, or taken by `ref.func`.
     /// [`Store::func`] gives any function.
     pub fn func(&self, func: FuncIndex) -> Option<FuncHandle> {
-        let slot = self.module.info.func(func)?.func_ref?;
+        let module = self.module();
+        let slot = module.info.func(func)?.func_ref?;
         // SAFETY: the layout has a record for each slot.
-        Some(FuncHandle(unsafe { self.context.part::<VmFuncRef>(self.module.layout.func_ref(slot)) }))
+        Some(FuncHandle(unsafe { self.context.part::<VmFuncRef>(module.layout.func_ref(slot)) }))
     }
 
     /// The table `table`.
@@ -86,13 +103,13 @@ impl Instance {
 
     /// The export with the name `name`.
     pub fn export(&self, name: &str) -> Option<Extern> {
-        let export = self.module.info.exports.iter().find(|export| export.name == name)?;
+        let export = self.module().info.exports.iter().find(|export| export.name == name)?;
         self.entity(export.entity)
     }
 
     /// A record for `func`, as its slot holds it or would hold it; `own` is the address it will have.
     pub(crate) fn func_record(&self, func: FuncIndex, own: *const VmFuncRef) -> VmFuncRef {
-        let module = &self.module;
+        let module = self.module();
         let type_id = module.type_id(module.info.func_type_index(func));
         match module.info.defined_func(func) {
             Some(position) => VmFuncRef {

@@ -6,9 +6,13 @@
 use super::Instance;
 use super::const_expr::evaluate;
 use crate::error::Error;
+use crate::memory::Memory;
 use crate::store::Store;
+use crate::table::Table;
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
 use wasmo_abi::index::{DataIndex, ElemIndex, EntityIndex, MemoryIndex, TableIndex};
-use wasmo_abi::module::ElemItems;
+use wasmo_abi::module::{DataKind, ElemItems, ElemKind};
 use wasmo_abi::trap::TrapCode;
 
 /// Either kind of reason for not copying a segment.
@@ -18,29 +22,70 @@ pub(crate) enum SegmentError {
     Error(Error),
 }
 
+/// Which segments of a kind are dropped.
+#[derive(Debug, Default)]
+pub(super) struct Dropped {
+    /// How many of the first segments instantiation has dealt with. Those among them that are not passive are dropped.
+    passed: Cell<usize>,
+    /// Those that the guest has dropped, a bit for each; shorter than there are segments when the last ones are not.
+    by_guest: RefCell<Vec<u64>>,
+}
+
+impl Dropped {
+    /// Instantiation has dealt with one more segment.
+    pub(super) fn pass(&self) {
+        self.passed.set(self.passed.get() + 1);
+    }
+
+    fn has(&self, position: usize, passive: bool) -> bool {
+        let word = self.by_guest.borrow().get(position / 64).copied().unwrap_or(0);
+        !passive && position < self.passed.get() || word >> (position % 64) & 1 != 0
+    }
+
+    /// `position` is that of a segment of the module.
+    fn drop(&self, position: usize) {
+        let mut words = self.by_guest.borrow_mut();
+        if words.len() <= position / 64 {
+            words.resize(position / 64 + 1, 0);
+        }
+        words[position / 64] |= 1 << (position % 64);
+    }
+
+    /// Takes back what the guest has dropped.
+    pub(super) fn forget_guest(&mut self) {
+        self.by_guest.get_mut().clear();
+    }
+}
+
 impl Instance {
     /// The content of a data segment, as far as it is not dropped.
     fn data(&self, data: DataIndex) -> Result<&[u8], SegmentError> {
         let missing = || SegmentError::Error(Error::Internal(format!("data segment {} does not exist", data.0)));
-        let dropped = self.dropped_data.get(data.position()).ok_or_else(missing)?;
-        if dropped.get() {
+        let segment = self.module().info.data.get(data).ok_or_else(missing)?;
+        if self.data.has(data.position(), matches!(segment.kind, DataKind::Passive)) {
             return Ok(&[]);
         }
-        let segment = self.module.info.data.get(data).ok_or_else(missing)?;
-        self.module.bytes.get(segment.bytes.clone()).ok_or_else(missing)
+        self.data_bytes(data)
+    }
+
+    /// The content of a data segment, whether it is dropped or not.
+    pub(super) fn data_bytes(&self, data: DataIndex) -> Result<&[u8], SegmentError> {
+        let missing = || SegmentError::Error(Error::Internal(format!("data segment {} does not exist", data.0)));
+        let segment = self.module().info.data.get(data).ok_or_else(missing)?;
+        self.module().bytes.get(segment.bytes.clone()).ok_or_else(missing)
     }
 
     /// Drops a data segment.
     pub(crate) fn drop_data(&self, data: DataIndex) {
-        if let Some(dropped) = self.dropped_data.get(data.position()) {
-            dropped.set(true);
+        if self.module().info.data.get(data).is_some() {
+            self.data.drop(data.position());
         }
     }
 
     /// Drops an element segment.
     pub(crate) fn drop_elem(&self, elem: ElemIndex) {
-        if let Some(dropped) = self.dropped_elems.get(elem.position()) {
-            dropped.set(true);
+        if self.module().info.elems.get(elem).is_some() {
+            self.elems.drop(elem.position());
         }
     }
 
@@ -72,15 +117,29 @@ impl Instance {
         from: u64,
         count: u64,
     ) -> Result<(), SegmentError> {
-        let missing = || Error::Internal(format!("element segment {} does not exist", elem.0));
-        let dropped = self.dropped_elems.get(elem.position()).ok_or_else(|| SegmentError::Error(missing()))?.get();
-        let segment = self.module.info.elems.get(elem).ok_or_else(|| SegmentError::Error(missing()))?;
+        let missing = || SegmentError::Error(no_elem(elem));
+        let segment = self.module().info.elems.get(elem).ok_or_else(missing)?;
+        let dropped = self.elems.has(elem.position(), matches!(segment.kind, ElemKind::Passive));
         let len = if dropped { 0 } else { segment.len() };
         let range = slice(len, from, count).ok_or(SegmentError::Trap(TrapCode::TableOutOfBounds))?;
+        self.write_elems(store.table_mut(self.table(table)), elem, to, range)
+    }
+
+    /// Writes the references at `range` of an element segment, dropped or not, to `to` in a table of the instance's store.
+    pub(super) fn write_elems(
+        &self,
+        table: &mut Table,
+        elem: ElemIndex,
+        to: u64,
+        range: Range<usize>,
+    ) -> Result<(), SegmentError> {
+        let missing = || no_elem(elem);
+        let info = &self.module().info;
+        let segment = info.elems.get(elem).ok_or_else(|| SegmentError::Error(missing()))?;
         let first = range.start;
         let reference = |position: usize| match &segment.items {
             ElemItems::Funcs(range) => {
-                let func = self.module.info.elem_funcs.get(range.start + first + position);
+                let func = info.elem_funcs.get(range.start + first + position);
                 let func = func.and_then(|func| self.func(func));
                 func.map(|func| func.to_raw()).ok_or_else(missing)
             }
@@ -88,11 +147,21 @@ impl Instance {
                 evaluate(self, exprs.get(first + position).ok_or_else(missing)?).map(|value| value.as_u64())
             }
         };
-        let table = store.table_mut(self.table(table));
         // SAFETY: the validator compared the types; the references are of this instance or of what it imports, and so
         // of the store.
-        unsafe { table.write(to, count, reference) }.map_err(SegmentError::Error)?.map_err(SegmentError::Trap)
+        unsafe { table.write(to, range.len() as u64, reference) }
+            .map_err(SegmentError::Error)?
+            .map_err(SegmentError::Trap)
     }
+
+    /// Writes the content of a data segment, dropped or not, to `to` in a memory.
+    pub(super) fn write_data(&self, memory: &mut Memory, data: DataIndex, to: u64) -> Result<(), SegmentError> {
+        memory.write(to, self.data_bytes(data)?).ok_or(SegmentError::Trap(TrapCode::MemoryOutOfBounds))
+    }
+}
+
+fn no_elem(elem: ElemIndex) -> Error {
+    Error::Internal(format!("element segment {} does not exist", elem.0))
 }
 
 /// The range of `count` items from `start`, if there are that many among `len`.

@@ -62,7 +62,7 @@ impl Store {
             return Err(unsafe { refused(this, Failure::Error(error)) });
         };
         // SAFETY: as above; the shared record lives as long as the store.
-        let (exec, running) = unsafe { ((*this).exec.as_ptr(), &(*Arc::as_ptr(&(*this).shared)).running) };
+        let (exec, running) = unsafe { ((*this).exec.as_ptr(), &(*Arc::as_ptr(&(&(*this).shell).shared)).running) };
         // SAFETY: as the caller promises; the context is made this thread's current one.
         let answer = unsafe {
             let depth = (*exec).depth.get();
@@ -72,6 +72,7 @@ impl Store {
                 running.store(thread.slot.get().cast_mut(), Ordering::Release);
             }
             (*exec).depth.set(depth + 1);
+            (*exec).entered.set(true);
             let previous = thread.current.replace(exec);
             let answer = entry::enter(exec, enter, record.code, record.context.cast(), values);
             thread.current.set(previous);

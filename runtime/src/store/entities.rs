@@ -1,6 +1,7 @@
 //! Memories, tables and globals of a store.
 
 use super::{Global, GlobalId, MemoryId, Store, TableId};
+use crate::arena::number;
 use crate::error::Error;
 use crate::memory::Memory;
 use crate::table::Table;
@@ -8,7 +9,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 use wasmo_abi::trap::TrapCode;
 use wasmo_abi::types::{GlobalType, MemoryType, PAGE_SIZE, TableType};
-use wasmo_abi::vm::{RawValue, VmGlobal, VmTable};
+use wasmo_abi::vm::{RawValue, VmGlobal};
 
 /// Memories. Every method panics when the number is another store's.
 impl Store {
@@ -17,16 +18,29 @@ impl Store {
     /// # Errors
     /// When the embedder refuses its size or the system its address space.
     pub fn new_memory(&mut self, ty: MemoryType) -> Result<MemoryId, Error> {
+        self.ask_for_memory(ty)?;
+        let (place, _) = self.host_memories.push(Memory::new(ty, &self.pool)?);
+        Ok(self.link_memory(place))
+    }
+
+    /// Asks the embedder whether a memory of type `ty` may be made.
+    pub(crate) fn ask_for_memory(&mut self, ty: MemoryType) -> Result<(), Error> {
         let size = ty.limits.min.saturating_mul(PAGE_SIZE);
-        if !self.may_grow_memory(0, size, ty) {
-            return Err(Error::Limit(format!("the limits do not allow a memory of {size} bytes")));
+        if self.may_grow_memory(0, size, ty) {
+            return Ok(());
         }
+        Err(Error::Limit(format!("the limits do not allow a memory of {size} bytes")))
+    }
+
+    /// Makes a memory known, whose owner the store, or an instance of it, is.
+    pub(crate) fn link_memory(&mut self, mut place: NonNull<Memory>) -> MemoryId {
         let list = &self.exec_ref().memories;
-        let memory = Memory::new(ty, list.load(Ordering::Relaxed))?;
-        let (place, number) = self.memories.push(memory);
+        // SAFETY: the memory lives, and nobody else uses it yet.
+        unsafe { place.as_mut() }.set_next(list.load(Ordering::Relaxed));
         // Only now may the signal handler find it.
-        self.exec_ref().memories.store(place.as_ptr(), Ordering::Release);
-        Ok(MemoryId(number))
+        list.store(place.as_ptr(), Ordering::Release);
+        self.shell.memories.push(place);
+        MemoryId(number(self.shell.memories.len() - 1))
     }
 
     fn may_grow_memory(&mut self, current: u64, desired: u64, ty: MemoryType) -> bool {
@@ -36,13 +50,13 @@ impl Store {
 
     pub(crate) fn memory_ref(&self, memory: MemoryId) -> &Memory {
         // SAFETY: memories live as long as the store, and are only borrowed through it.
-        unsafe { self.memories.get(memory.0).as_ref() }
+        unsafe { self.shell.memories[memory.0 as usize].as_ref() }
     }
 
     pub(crate) fn memory_mut(&mut self, memory: MemoryId) -> &mut Memory {
         // SAFETY: as above, here exclusively. The signal handler reads the reservation's bounds meanwhile, which never
         // change.
-        unsafe { self.memories.get(memory.0).as_mut() }
+        unsafe { self.shell.memories[memory.0 as usize].as_mut() }
     }
 
     /// The type that a memory was made with; its minimum is the initial size.
@@ -57,7 +71,10 @@ impl Store {
 
     /// The address of a memory's first byte; it never changes.
     pub fn memory_base(&self, memory: MemoryId) -> *mut u8 {
-        self.memory_ref(memory).base()
+        let memory = self.memory_ref(memory);
+        // Who asks may write.
+        memory.touch();
+        memory.base()
     }
 
     /// A memory's size in bytes.
@@ -90,27 +107,26 @@ impl Store {
     /// # Errors
     /// When the embedder refuses its size, it is too large, or there is no memory for it.
     pub fn new_table(&mut self, ty: TableType, init: u64) -> Result<TableId, Error> {
+        self.ask_for_table(ty)?;
         // SAFETY: the embedder gives references of its own store; see above.
-        unsafe { self.add_table(ty, init, None) }
+        let table = unsafe { Table::new(ty, init, None, &self.pool) }?;
+        let (place, _) = self.host_tables.push(table);
+        Ok(self.link_table(place))
     }
 
-    /// Makes a table whose record lies at `place`.
-    ///
-    /// # Safety
-    /// As [`Table::new`].
-    pub(crate) unsafe fn add_table(
-        &mut self,
-        ty: TableType,
-        init: u64,
-        place: Option<NonNull<VmTable>>,
-    ) -> Result<TableId, Error> {
+    /// Asks the embedder whether a table of type `ty` may be made.
+    pub(crate) fn ask_for_table(&mut self, ty: TableType) -> Result<(), Error> {
         let len = ty.limits.min;
-        if !self.may_grow_table(0, len, ty) {
-            return Err(Error::Limit(format!("the limits do not allow a table of {len} elements")));
+        if self.may_grow_table(0, len, ty) {
+            return Ok(());
         }
-        // SAFETY: as the caller promises.
-        let table = unsafe { Table::new(ty, init, place) }?;
-        Ok(TableId(self.tables.push(table).1))
+        Err(Error::Limit(format!("the limits do not allow a table of {len} elements")))
+    }
+
+    /// Makes a table known, whose owner the store, or an instance of it, is.
+    pub(crate) fn link_table(&mut self, place: NonNull<Table>) -> TableId {
+        self.shell.tables.push(place);
+        TableId(number(self.shell.tables.len() - 1))
     }
 
     fn may_grow_table(&mut self, current: u64, desired: u64, ty: TableType) -> bool {
@@ -119,12 +135,12 @@ impl Store {
 
     pub(crate) fn table_ref(&self, table: TableId) -> &Table {
         // SAFETY: tables live as long as the store, and are only borrowed through it.
-        unsafe { self.tables.get(table.0).as_ref() }
+        unsafe { self.shell.tables[table.0 as usize].as_ref() }
     }
 
     pub(crate) fn table_mut(&mut self, table: TableId) -> &mut Table {
         // SAFETY: as above, here exclusively.
-        unsafe { self.tables.get(table.0).as_mut() }
+        unsafe { self.shell.tables[table.0 as usize].as_mut() }
     }
 
     /// The type that a table was made with; its minimum is the initial size.
@@ -185,7 +201,15 @@ impl Store {
         count: u64,
     ) -> Result<(), TrapCode> {
         // SAFETY: both tables are the store's, which is borrowed exclusively.
-        unsafe { Table::copy(self.tables.get(to.0), self.tables.get(from.0), to_start, from_start, count) }
+        unsafe {
+            Table::copy(
+                self.shell.tables[to.0 as usize],
+                self.shell.tables[from.0 as usize],
+                to_start,
+                from_start,
+                count,
+            )
+        }
     }
 }
 
@@ -199,18 +223,17 @@ impl Store {
 
     /// Makes a global whose content lies at `place`, which lives as long as the store.
     pub(crate) fn add_global(&mut self, place: NonNull<VmGlobal>, ty: GlobalType) -> GlobalId {
-        let number = u32::try_from(self.globals.len()).expect("a store holds fewer than 2^32 globals");
-        self.globals.push(Global { place, ty });
-        GlobalId(number)
+        self.shell.globals.push(Global { place, ty });
+        GlobalId(number(self.shell.globals.len() - 1))
     }
 
     pub(crate) fn global_place(&self, global: GlobalId) -> NonNull<VmGlobal> {
-        self.globals[global.0 as usize].place
+        self.shell.globals[global.0 as usize].place
     }
 
     /// A global's type.
     pub fn global_type(&self, global: GlobalId) -> GlobalType {
-        self.globals[global.0 as usize].ty
+        self.shell.globals[global.0 as usize].ty
     }
 
     /// A global's content.

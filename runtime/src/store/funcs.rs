@@ -2,37 +2,13 @@
 
 use super::{FuncHandle, InstanceId, Store};
 use crate::entry;
-use crate::error::Error;
 use crate::func_ref::NULL_ELEMENT;
 use crate::instance::Instance;
 use std::ptr::{self, NonNull};
 use wasmo_abi::index::FuncIndex;
-use wasmo_abi::vm::{EnterThunk, VmContext, VmContextKind, VmFuncImport, VmFuncRef, VmHostCallback, VmHostFunc};
+use wasmo_abi::vm::{EnterThunk, VmContext, VmContextKind, VmFuncRef, VmHostCallback, VmHostFunc};
 
 impl Store {
-    /// What `instance` calls when it calls the imported function `func`.
-    pub(crate) fn import_func(
-        &mut self,
-        instance: &Instance,
-        func: FuncIndex,
-        handle: FuncHandle,
-    ) -> Result<VmFuncImport, Error> {
-        let Some(host) = handle.host() else {
-            let record = handle.record();
-            return Ok(VmFuncImport { code: record.code, context: record.context });
-        };
-        let module = instance.module();
-        // Each importer has its own record, so that the host function learns who called.
-        // SAFETY: records of host functions live as long as the store and are not written.
-        let (callback, data) = unsafe { (host.as_ref().callback, host.as_ref().data) };
-        let thunks = module.code.thunks(module.info.func_type_index(func));
-        let thunks = thunks.ok_or_else(|| {
-            Error::Internal(format!("the module has no code to call its imported function {}", func.0))
-        })?;
-        let context = self.host_func(callback, data, instance.context());
-        Ok(VmFuncImport { code: thunks.exit as *const u8, context: context.as_ptr().cast() })
-    }
-
     /// A record of a host function that `caller` sees.
     fn host_func(
         &mut self,
@@ -81,7 +57,7 @@ impl Store {
 
     /// The function `func` of an instance, whether it escapes or not; `None` when the module has no such function.
     pub fn func(&mut self, instance: InstanceId, func: FuncIndex) -> Option<FuncHandle> {
-        let instance = self.instances.get(instance.0);
+        let instance = self.shell.instances.get(instance.0);
         // SAFETY: instances live as long as the store, and are never borrowed mutably once they are made.
         let instance = unsafe { instance.as_ref() };
         if let Some(handle) = instance.func(func) {

@@ -6,34 +6,37 @@
 //!
 //! * `entities` has the operations on memories, tables and globals, `funcs` those on functions, `limits` fuel and
 //!   epochs, and `call` what runs the guest.
+//! * What the next store can use goes to the pool with the store's end: `shell` has the parts that any store can use, [`crate::pool`] says what else.
 //! * A guest under way reaches the store again through its execution context, by raw pointer ([`Store::of_exec`]):
 //!   while a host function runs, the `&mut Store` that started the call is not used by anyone.
 
 mod call;
 mod entities;
 mod funcs;
+mod import;
 mod limits;
+mod shell;
+
+pub use import::{HostImport, Import};
+pub(crate) use shell::Shell;
 
 use crate::arena::Arena;
 use crate::error::{Error, Failure};
 use crate::exec::Exec;
 pub use crate::func_ref::FuncHandle;
-use crate::helper;
 use crate::instance::Instance;
-use crate::interrupt::{InterruptHandle, Shared};
+use crate::interrupt::InterruptHandle;
 use crate::memory::Memory;
-use crate::stack::GuestStack;
+use crate::pool::Pool;
 use crate::table::Table;
-use crate::trap::Registers;
 use crate::trap::backtrace::{Backtrace, Start};
-use std::cell::Cell;
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use wasmo_abi::tunables::MAX_VALUES;
+use std::sync::atomic::{AtomicU64, Ordering};
 use wasmo_abi::types::GlobalType;
-use wasmo_abi::vm::{RawValue, VmContext, VmExecContext, VmFuncRef, VmGlobal, VmHostFunc};
+use wasmo_abi::vm::{VmContext, VmExecContext, VmFuncRef, VmGlobal, VmHostFunc};
 
 /// A memory of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,6 +82,8 @@ pub struct StoreOptions {
     pub stack_size: usize,
     /// The engine's epoch counter.
     pub epoch: Arc<AtomicU64>,
+    /// Where the parts of the store come from, and go to when it is dropped.
+    pub pool: Arc<Pool>,
 }
 
 /// What the embedder wants to be asked. The hooks run on the host's stack, some while the guest waits; they must not
@@ -122,19 +127,17 @@ struct Global {
 /// Everything that a guest can reach; see the module's documentation.
 pub struct Store {
     exec: NonNull<Exec>,
-    /// Where guests run; `None` only while the store is being dropped.
-    stack: Option<GuestStack>,
+    /// Taken out only by drop.
+    pub(crate) shell: ManuallyDrop<Shell>,
     hooks: Option<NonNull<dyn StoreHooks>>,
     data: *mut u8,
     /// Why the host function under way failed, and the frames if they are known already.
     failure: Option<(Failure, Option<Backtrace>)>,
-    shared: Arc<Shared>,
+    pub(crate) pool: Arc<Pool>,
     /// Keeps the counter that the execution context points to.
     epoch: Arc<AtomicU64>,
-    pub(crate) instances: Arena<Instance>,
-    pub(crate) memories: Arena<Memory>,
-    tables: Arena<Table>,
-    globals: Vec<Global>,
+    host_memories: Arena<Memory>,
+    host_tables: Arena<Table>,
     host_globals: Arena<VmGlobal>,
     pub(crate) host_funcs: Arena<VmHostFunc>,
     pub(crate) func_refs: Arena<VmFuncRef>,
@@ -148,10 +151,10 @@ unsafe impl Send for Store {}
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")
-            .field("instances", &self.instances.len())
-            .field("memories", &self.memories.len())
-            .field("tables", &self.tables.len())
-            .field("globals", &self.globals.len())
+            .field("instances", &self.shell.instances.len())
+            .field("memories", &self.shell.memories.len())
+            .field("tables", &self.shell.tables.len())
+            .field("globals", &self.shell.globals.len())
             .finish_non_exhaustive()
     }
 }
@@ -162,47 +165,26 @@ impl Store {
     /// # Errors
     /// When the guest's stack cannot be mapped.
     pub fn new(options: &StoreOptions) -> Result<Box<Self>, Error> {
-        let stack = GuestStack::new(options.stack_size)?;
-        let exec = Exec {
-            vm: VmExecContext {
-                builtins: helper::table(),
-                host_sp: 0,
-                guest_sp: stack.high(),
-                guest_stack_low: stack.low(),
-                guest_stack_high: stack.high(),
-                interrupt: AtomicU32::new(0),
-                epoch: Arc::as_ptr(&options.epoch),
-                epoch_deadline: u64::MAX,
-                fuel: 0,
-                spill: [RawValue::default(); MAX_VALUES],
-            },
-            store: Cell::new(ptr::null_mut()),
-            unwound_from: Cell::new(0),
-            guard_low: stack.guard_low(),
-            trap_registers: Cell::new(Registers::default()),
-            trap_code: AtomicU8::new(0),
-            memories: AtomicPtr::new(ptr::null_mut()),
-            depth: Cell::new(0),
-        };
-        let exec = NonNull::from(Box::leak(Box::new(exec)));
+        let pool = &options.pool;
+        let suitable = pool.shell()?.filter(|shell| shell.suits(options.stack_size));
+        // One that does not suit, of which there are none while all stores want the same, makes room for one that does.
+        let shell = suitable.map_or_else(|| Shell::new(options.stack_size), Ok).inspect_err(|_| pool.lose_shell())?;
         let mut store = Box::new(Self {
-            exec,
-            stack: Some(stack),
+            exec: shell.exec,
+            shell: ManuallyDrop::new(shell),
             hooks: None,
             data: ptr::null_mut(),
             failure: None,
-            shared: Shared::new(exec),
+            pool: Arc::clone(pool),
             epoch: Arc::clone(&options.epoch),
-            instances: Arena::default(),
-            memories: Arena::default(),
-            tables: Arena::default(),
-            globals: Vec::new(),
+            host_memories: Arena::default(),
+            host_tables: Arena::default(),
             host_globals: Arena::default(),
             host_funcs: Arena::default(),
             func_refs: Arena::default(),
         });
         let address: *mut Self = &raw mut *store;
-        store.exec_ref().store.set(address);
+        store.shell.enter(address, &options.epoch);
         Ok(store)
     }
 
@@ -267,17 +249,17 @@ impl Store {
     /// When the number is another store's.
     pub fn instance(&self, instance: InstanceId) -> &Instance {
         // SAFETY: instances live as long as the store and are not written once they are made.
-        unsafe { self.instances.get(instance.0).as_ref() }
+        unsafe { self.shell.instances.get(instance.0).as_ref() }
     }
 
     /// The number of instances made so far.
     pub fn instance_count(&self) -> usize {
-        self.instances.len()
+        self.shell.instances.len()
     }
 
     /// A handle by which other threads may stop the guest.
     pub fn interrupt_handle(&self) -> InterruptHandle {
-        InterruptHandle(Arc::clone(&self.shared))
+        InterruptHandle(Arc::clone(&self.shell.shared))
     }
 
     /// Whether the guest will be stopped when the host function under way returns: the time to give up a long wait.
@@ -294,11 +276,21 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.shared.close();
-        if let Some(stack) = self.stack.take() {
-            stack.give_back();
+        // SAFETY: this is done once, and nobody looks at the field afterwards.
+        let mut shell = unsafe { ManuallyDrop::take(&mut self.shell) };
+        // SAFETY: the context lives as long as the shell; no guest runs.
+        let exec = unsafe { self.exec.as_ref() };
+        let (entered, tables_written) = (exec.entered.get(), exec.vm.tables_written != 0);
+        if entered {
+            for memory in &shell.memories {
+                // SAFETY: memories live until their owners go, below.
+                unsafe { memory.as_ref() }.touch();
+            }
         }
-        // SAFETY: made from a box in `new`; the handles were just parted from it, and no guest runs.
-        drop(unsafe { Box::from_raw(self.exec.as_ptr()) });
+        shell.instances.drain().for_each(|instance| instance.recycle(tables_written));
+        match shell.reset(self.pool.zeroes_stacks()) {
+            Some(shell) => self.pool.keep_shell(shell),
+            None => self.pool.lose_shell(),
+        }
     }
 }

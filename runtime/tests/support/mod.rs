@@ -17,7 +17,7 @@ use wasmo_abi::module::{Body, EntityRef, Func, Import, ModuleInfo};
 use wasmo_abi::trap::TrapCode;
 use wasmo_abi::types::{FuncType, Limits, MemoryType};
 use wasmo_abi::vm::{EnterThunk, RawValue, VmContext, VmExecContext, VmFuncImport, VmHostCallback, VmHostFunc};
-use wasmo_runtime::{CallError, Extern, Failure, FuncHandle, InstanceId, Module, Store, StoreOptions, TypeRegistry};
+use wasmo_runtime::{CallError, Failure, FuncHandle, InstanceId, Module, Pool, Store, StoreOptions, TypeRegistry};
 
 /// Where the first imported function lies in the guest's context: after the head and the number of one type.
 const IMPORT: usize = (size_of::<VmContext>() + size_of::<u32>()).next_multiple_of(8);
@@ -245,7 +245,7 @@ pub struct Guest {
 }
 
 pub fn options() -> StoreOptions {
-    StoreOptions { stack_size: 1 << 20, epoch: Arc::new(AtomicU64::new(0)) }
+    StoreOptions { stack_size: 1 << 20, epoch: Arc::new(AtomicU64::new(0)), pool: Pool::new(None) }
 }
 
 impl Guest {
@@ -257,7 +257,7 @@ impl Guest {
         let module = Arc::clone(&MODULE);
         let mut store = Store::new(&options()).unwrap();
         let host = store.new_host_func(module.type_id(TypeIndex(0)), callback, data, 0);
-        let instance = store.instantiate(&module, &[Extern::Func(host)]).unwrap();
+        let instance = store.instantiate(&module, &[host.into()]).unwrap();
         Self { store, instance, module, host }
     }
 

@@ -9,7 +9,7 @@ use wasmo_abi::index::TableIndex;
 use wasmo_abi::layout::Place;
 use wasmo_abi::trap::TrapCode;
 use wasmo_abi::types::RefType;
-use wasmo_abi::vm::{NULL_TYPE_ID, VmFuncRef, VmTable};
+use wasmo_abi::vm::{NULL_TYPE_ID, VmExecContext, VmFuncRef, VmTable};
 use wasmparser::Operator;
 
 use crate::error::Error;
@@ -128,6 +128,7 @@ fn set<'ctx>(
     value: Value<'ctx>,
 ) -> Result<(), Error> {
     let (element, tag) = element(t, table, index, TrapCode::TableOutOfBounds)?;
+    note_write(t)?;
     let Value::PointerValue(func_ref) = value else {
         t.ir.store(value, element, 8, tag)?;
         return Ok(());
@@ -152,5 +153,12 @@ fn set<'ctx>(
     }
     ir.br(go_on)?;
     ir.at_end(go_on);
+    Ok(())
+}
+
+/// Lets the runtime know that tables of the store are not as they were.
+fn note_write(t: &FunctionTranslator<'_, '_>) -> Result<(), Error> {
+    let note = t.ir.field(t.ir.exec(t.context)?, offset_of!(VmExecContext, tables_written))?;
+    t.ir.store(t.ir.i32(1), note, 4, t.ir.tag(Region::Exec))?;
     Ok(())
 }

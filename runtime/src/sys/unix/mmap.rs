@@ -1,6 +1,8 @@
-//! [`Mapping`]: address space reserved from the system, inaccessible at first, opened part by part.
+//! [`Mapping`]: address space reserved from the system, inaccessible at first, opened part by part; and files without names.
 
+use std::fs::File;
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr::{self, NonNull};
 
 /// The size of a page of the machine, in bytes.
@@ -15,6 +17,8 @@ pub(crate) fn page_size() -> usize {
 pub(crate) struct Mapping {
     base: NonNull<u8>,
     len: usize,
+    /// A part could not be mapped anew, and may not be ours any more.
+    broken: bool,
 }
 
 // SAFETY: the mapping is memory like any other; it belongs to no thread.
@@ -31,7 +35,7 @@ impl Mapping {
             return Err(io::Error::last_os_error());
         }
         let base = NonNull::new(base.cast()).ok_or_else(|| io::Error::other("the system mapped address 0"))?;
-        Ok(Self { base, len })
+        Ok(Self { base, len, broken: false })
     }
 
     /// The first byte.
@@ -57,7 +61,57 @@ impl Mapping {
         if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// Gives the memory behind `len` bytes from `start` back to the system; they read as zero afterwards.
+    /// Makes `len` bytes from `start` inaccessible, and forgets what they held: when they are opened again, they are zero.
+    /// Both are multiples of the page size.
+    pub(crate) fn close(&mut self, start: usize, len: usize) -> io::Result<()> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        self.map_over(start, len, libc::PROT_NONE, flags, -1, 0)
+    }
+
+    /// Makes `len` bytes from `start` readable and writable, with the content of `file` from `offset` on; what is written
+    /// stays here. All three are multiples of the page size.
+    pub(crate) fn map_file(&mut self, start: usize, len: usize, file: &File, offset: u64) -> io::Result<()> {
+        let offset = libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let rights = libc::PROT_READ | libc::PROT_WRITE;
+        self.map_over(start, len, rights, libc::MAP_PRIVATE | libc::MAP_NORESERVE, file.as_raw_fd(), offset)
+    }
+
+    fn map_over(
+        &mut self,
+        start: usize,
+        len: usize,
+        rights: libc::c_int,
+        flags: libc::c_int,
+        file: libc::c_int,
+        offset: libc::off_t,
+    ) -> io::Result<()> {
+        assert!(start.checked_add(len).is_some_and(|end| end <= self.len), "the range lies within the mapping");
+        if len == 0 {
+            return Ok(());
+        }
+        // SAFETY: the range lies within this mapping, so nothing of others is replaced, and the exclusive borrow shows that
+        // nobody relies on its content.
+        let answer = unsafe {
+            libc::mmap(self.base.as_ptr().add(start).cast(), len, rights, flags | libc::MAP_FIXED, file, offset)
+        };
+        if answer == libc::MAP_FAILED {
+            // The system may have unmapped what was there, and given the range to others meanwhile.
+            self.broken = true;
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
+
+    /// Whether the page at `start` has memory behind it. When the system does not say, it has.
+    pub(crate) fn is_resident(&self, start: usize) -> bool {
+        assert!(start < self.len, "the page lies within the mapping");
+        let mut answer = 1_u8;
+        // SAFETY: the page lies within this mapping; the answer has one byte for one page.
+        let failed = unsafe { libc::mincore(self.base.as_ptr().add(start).cast(), 1, &raw mut answer) } != 0;
+        failed || answer & 1 != 0
+    }
+
+    /// Gives the memory behind `len` bytes from `start` back to the system; afterwards they are as when they were mapped.
     pub(crate) fn discard(&mut self, start: usize, len: usize) -> io::Result<()> {
         self.advise(start, len, libc::MADV_DONTNEED)
     }
@@ -78,7 +132,31 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        if self.broken {
+            // To lose address space is better than to unmap what has become of others.
+            return;
+        }
         // SAFETY: the mapping is ours, and its owner lets go of it with all pointers into it.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
     }
+}
+
+/// A file in memory, without a name, whose content is `len` bytes: zeros, and over them what `write` writes. Nobody can change it
+/// afterwards.
+pub(crate) fn sealed_file(len: u64, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<File> {
+    // SAFETY: the name is a string of C; the answer is a file descriptor of ours, or negative.
+    let fd = unsafe { libc::memfd_create(c"wasmo-memory".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just made, and nobody else knows it.
+    let file = unsafe { File::from_raw_fd(fd) };
+    file.set_len(len)?;
+    write(&file)?;
+    let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE | libc::F_SEAL_SEAL;
+    // SAFETY: the descriptor is open; the command takes a number.
+    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(file)
 }

@@ -1,0 +1,119 @@
+//! [`MemoryImage`]: initial content of a memory in a file, mapped instead of copied.
+//!
+//! What an image may stand for is decided in [`wasmo_abi::memory_image`]. An artefact has its images in its own file; for a module that was just compiled, they are
+//! put into a sealed file in memory when it is instantiated first ([`in_memory`]).
+
+use crate::sys::mmap::{page_size, sealed_file};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use wasmo_abi::index::MemoryIndex;
+use wasmo_abi::memory_image::memory_images;
+use wasmo_abi::module::ModuleInfo;
+
+/// A part of a file that is the initial content of a part of a memory. Everything else in the memory is zero at first.
+///
+/// The file must not change while the image is in use: guests would see it, and where it became shorter they would trap.
+#[derive(Clone, Debug)]
+pub struct MemoryImage {
+    file: Arc<File>,
+    file_offset: u64,
+    memory_offset: u64,
+    len: u64,
+}
+
+impl MemoryImage {
+    /// The `len` bytes of `file` from `file_offset` on, for the place `memory_offset` of a memory. It is mapped when all three are multiples of the machine's page
+    /// size; otherwise each memory gets a copy.
+    ///
+    /// # Errors
+    /// When the file is shorter, or does not tell its size.
+    pub fn new(file: Arc<File>, file_offset: u64, memory_offset: u64, len: u64) -> io::Result<Self> {
+        let end = file_offset.checked_add(len).ok_or(io::ErrorKind::InvalidInput)?;
+        if end > file.metadata()?.len() || memory_offset.checked_add(len).is_none() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(Self { file, file_offset, memory_offset, len })
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(super) fn file_offset(&self) -> u64 {
+        self.file_offset
+    }
+
+    /// Which bytes of the memory it covers; `None` when no memory has so many.
+    pub(super) fn range(&self) -> Option<Range<usize>> {
+        let start = usize::try_from(self.memory_offset).ok()?;
+        Some(start..start.checked_add(usize::try_from(self.len).ok()?)?)
+    }
+
+    /// Whether all of its ends are where pages begin.
+    pub(super) fn is_mappable(&self) -> bool {
+        let page = page_size() as u64;
+        [self.file_offset, self.memory_offset, self.len].iter().all(|offset| offset.is_multiple_of(page))
+    }
+
+    /// Reads the content.
+    pub(super) fn read(&self, to: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(to, self.file_offset)
+    }
+}
+
+/// The images of a module's memories, by position among the defined ones. Shorter than there are memories when the last ones have none.
+#[derive(Debug, Default)]
+pub(crate) struct Images(Vec<Option<MemoryImage>>);
+
+impl Images {
+    pub(crate) fn new(info: &ModuleInfo, images: impl IntoIterator<Item = (MemoryIndex, MemoryImage)>) -> Self {
+        let mut list = Vec::new();
+        for (memory, image) in images {
+            if let Some(position) = info.defined_memory(memory) {
+                if list.len() <= position {
+                    list.resize(position + 1, None);
+                }
+                list[position] = Some(image);
+            }
+        }
+        Self(list)
+    }
+
+    /// The image of the memory at `position` among the defined ones.
+    pub(crate) fn get(&self, position: usize) -> Option<&MemoryImage> {
+        self.0.get(position)?.as_ref()
+    }
+}
+
+/// Makes the images of a module whose data segments are ranges of `bytes`. None, when there is nothing to gain, and when the system has no such files.
+pub(crate) fn in_memory(info: &ModuleInfo, bytes: &[u8]) -> Images {
+    let plans = memory_images(info, page_size() as u64);
+    let make = || -> Option<Images> {
+        let offsets: Vec<u64> = plans
+            .iter()
+            .scan(0, |end, plan| {
+                let start = *end;
+                *end += plan.len();
+                Some(start)
+            })
+            .collect();
+        let len = plans.iter().map(wasmo_abi::memory_image::MemoryImage::len).sum();
+        let writes: Vec<_> = plans.iter().map(|plan| plan.writes(bytes)).collect::<Option<_>>()?;
+        let write = |file: &File| -> io::Result<()> {
+            for (start, writes) in offsets.iter().zip(&writes) {
+                writes.iter().try_for_each(|(offset, bytes)| file.write_all_at(bytes, start + offset))?;
+            }
+            Ok(())
+        };
+        let file = Arc::new(sealed_file(len, write).ok()?);
+        let images = plans.iter().zip(&offsets).map(|(plan, &file_offset)| {
+            let file = Arc::clone(&file);
+            (plan.memory, MemoryImage { file, file_offset, memory_offset: plan.range.start, len: plan.len() })
+        });
+        Some(Images::new(info, images))
+    };
+    if plans.is_empty() { Images::default() } else { make().unwrap_or_default() }
+}

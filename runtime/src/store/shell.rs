@@ -1,0 +1,123 @@
+//! [`Shell`]: the parts of a store that the next store can use.
+
+use super::{Global, Store};
+use crate::arena::Arena;
+use crate::error::Error;
+use crate::exec::Exec;
+use crate::helper;
+use crate::instance::Instance;
+use crate::interrupt::Shared;
+use crate::memory::Memory;
+use crate::stack::GuestStack;
+use crate::table::Table;
+use crate::trap::Registers;
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64};
+use wasmo_abi::tunables::MAX_VALUES;
+use wasmo_abi::vm::VmExecContext;
+
+/// What any store has, whatever the guest: the execution context, the guest's stack, what handles share, and the room in some lists, which are empty
+/// while no store has the shell.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    pub(super) exec: NonNull<Exec>,
+    pub(super) stack: GuestStack,
+    pub(super) shared: Arc<Shared>,
+    pub(crate) instances: Arena<Instance>,
+    /// All memories by number: those of instances, and those that the host has made.
+    pub(super) memories: Vec<NonNull<Memory>>,
+    /// All tables, likewise.
+    pub(super) tables: Vec<NonNull<Table>>,
+    pub(super) globals: Vec<Global>,
+}
+
+// SAFETY: the shell owns its context, and its lists are empty when it goes from one store, and thread, to another.
+unsafe impl Send for Shell {}
+
+impl Shell {
+    /// A shell with a guest stack of at least `stack_size` bytes.
+    pub(super) fn new(stack_size: usize) -> Result<Self, Error> {
+        let stack = GuestStack::new(stack_size)?;
+        let exec = Exec {
+            vm: VmExecContext {
+                builtins: helper::table(),
+                host_sp: 0,
+                guest_sp: stack.high(),
+                guest_stack_low: stack.low(),
+                guest_stack_high: stack.high(),
+                interrupt: AtomicU32::new(0),
+                tables_written: 0,
+                epoch: ptr::null(),
+                epoch_deadline: u64::MAX,
+                fuel: 0,
+                spill: [MaybeUninit::uninit(); MAX_VALUES],
+            },
+            store: Cell::new(ptr::null_mut()),
+            unwound_from: Cell::new(0),
+            guard_low: stack.guard_low(),
+            trap_registers: Cell::new(Registers::default()),
+            trap_code: AtomicU8::new(0),
+            memories: AtomicPtr::new(ptr::null_mut()),
+            depth: Cell::new(0),
+            entered: Cell::new(false),
+        };
+        let exec = NonNull::from(Box::leak(Box::new(exec)));
+        let shared = Shared::new(exec);
+        let instances = Arena::default();
+        Ok(Self { exec, stack, shared, instances, memories: Vec::new(), tables: Vec::new(), globals: Vec::new() })
+    }
+
+    /// Whether a guest stack of `size` bytes is what it has.
+    pub(super) fn suits(&self, size: usize) -> bool {
+        self.stack.suits(size)
+    }
+
+    /// Gives it to `store`.
+    pub(super) fn enter(&self, store: *mut Store, epoch: &Arc<AtomicU64>) {
+        // SAFETY: the context lives as long as the shell, and no guest runs.
+        unsafe {
+            let exec = self.exec.as_ptr();
+            (*exec).store.set(store);
+            (&raw mut (*exec).vm.epoch).write(Arc::as_ptr(epoch));
+        }
+    }
+
+    /// Makes it fit for another store, after the one that had it; `None` when that is not possible. `whole`: nothing of what the guest left on its stack
+    /// stays.
+    pub(super) fn reset(mut self, whole: bool) -> Option<Self> {
+        let exec = self.exec.as_ptr();
+        // SAFETY: the context lives as long as the shell; the store is going, so no guest runs.
+        let context = unsafe { &mut *exec };
+        if context.entered.replace(false) && !self.stack.reset(whole) {
+            return None;
+        }
+        context.store.set(ptr::null_mut());
+        context.vm.guest_sp = self.stack.high();
+        *context.vm.interrupt.get_mut() = 0;
+        context.vm.tables_written = 0;
+        context.vm.epoch = ptr::null();
+        context.vm.epoch_deadline = u64::MAX;
+        context.vm.fuel = 0;
+        *context.memories.get_mut() = ptr::null_mut();
+        // Handles of the store before must not reach the next one.
+        if Arc::get_mut(&mut self.shared).is_none() {
+            self.shared.close();
+            self.shared = Shared::new(self.exec);
+        }
+        self.memories.clear();
+        self.tables.clear();
+        self.globals.clear();
+        Some(self)
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        self.shared.close();
+        // SAFETY: made from a box in `new`; the handles were just parted from it, and no guest runs.
+        drop(unsafe { Box::from_raw(self.exec.as_ptr()) });
+    }
+}
