@@ -93,7 +93,7 @@ impl PoolingConfig {
         self
     }
 
-    /// How many bytes at the beginning of a memory are cleared when a guest has gone; the others, and the parts that hold a module's data (when
+    /// How many bytes at the beginning of a memory, rounded down to whole pages, are cleared when a guest has gone; the others, and the parts that hold a module's data (when
     /// there is so much of it that it is not copied), are given back to the system, and cost a page fault each when they are used again.
     pub fn linear_memory_keep_resident(&mut self, bytes: usize) -> &mut Self {
         self.limits.keep_resident = bytes;

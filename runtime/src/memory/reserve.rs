@@ -72,7 +72,7 @@ impl Reservation {
     }
 
     /// Makes the first `size` bytes as if nothing had ever been written to them, and closes the rest, at most as much as is open. Nothing outside of `dirty` was
-    /// written. Of what is not the image, the first `keep` bytes keep their memory.
+    /// written. Of what is not the image, the first `keep` bytes, a multiple of the machine's page size, keep their memory.
     pub(super) fn reset(&mut self, size: usize, dirty: Dirty, keep: usize) -> io::Result<()> {
         if size < self.open {
             self.mapping.close(size, self.open - size)?;
@@ -92,8 +92,11 @@ impl Reservation {
         if meet(&dirty, rest.clone()).is_empty() { Ok(()) } else { self.mapping.discard(rest.start, rest.len()) }
     }
 
-    /// Makes it fit for any memory: zero, and without an image. At most `keep` bytes stay open.
+    /// Makes it fit for any memory: zero, and without an image. At most `keep` bytes stay open, as for [`Reservation::reset`].
     pub(crate) fn blank(&mut self, dirty: Dirty, keep: usize) -> io::Result<()> {
+        if self.mapping.is_broken() {
+            return Err(io::Error::other("a part of the address space is lost"));
+        }
         if self.image.is_empty() {
             return self.reset(self.open.min(keep), dirty, keep);
         }

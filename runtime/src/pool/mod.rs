@@ -21,6 +21,7 @@ pub(crate) use idle::Idle;
 use crate::error::Error;
 use crate::memory::{Dirty, Reservation};
 use crate::store::Shell;
+use crate::sys::mmap::page_size;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -45,7 +46,7 @@ pub struct PoolLimits {
     pub memory_size: u64,
     /// The elements of a table.
     pub table_elements: u64,
-    /// Bytes of a memory that are cleared rather than given back to the system; an image is given back all the same.
+    /// Bytes of a memory that are cleared rather than given back to the system, rounded down to whole pages; an image is given back all the same.
     pub keep_resident: usize,
     /// Whether a stack is given back to the system as a whole.
     pub stack_zeroing: bool,
@@ -64,6 +65,8 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub struct Pool {
     limits: Option<PoolLimits>,
+    /// [`Pool::keep_resident`].
+    keep_resident: usize,
     /// How many there are of each kind, in use or kept; without limits, zero.
     counts: [AtomicUsize; 4],
     shells: FreeList<Shell>,
@@ -75,8 +78,10 @@ pub struct Pool {
 impl Pool {
     /// An empty pool.
     pub fn new(limits: Option<PoolLimits>) -> Arc<Self> {
+        let keep_resident = limits.map_or(KEEP_RESIDENT, |limits| limits.keep_resident);
         Arc::new(Self {
             limits,
+            keep_resident: keep_resident - keep_resident % page_size(),
             counts: Default::default(),
             shells: FreeList::default(),
             reservations: FreeList::default(),
@@ -89,9 +94,9 @@ impl Pool {
         self.limits.is_some()
     }
 
-    /// Bytes at the beginning of a memory that are cleared rather than given back to the system.
+    /// Bytes at the beginning of a memory that are cleared rather than given back to the system; whole pages.
     pub(crate) fn keep_resident(&self) -> usize {
-        self.limits.map_or(KEEP_RESIDENT, |limits| limits.keep_resident)
+        self.keep_resident
     }
 
     /// Whether a stack is given back to the system as a whole.

@@ -88,9 +88,13 @@ impl Shell {
     /// Makes it fit for another store, after the one that had it; `None` when that is not possible. `whole`: nothing of what the guest left on its stack
     /// stays.
     pub(super) fn reset(mut self, whole: bool) -> Option<Self> {
-        let exec = self.exec.as_ptr();
-        // SAFETY: the context lives as long as the shell; the store is going, so no guest runs.
-        let context = unsafe { &mut *exec };
+        // Handles of the store before must not reach the next one; and one that is at work has left the context when they are closed.
+        if Arc::get_mut(&mut self.shared).is_none() {
+            self.shared.close();
+            self.shared = Shared::new(self.exec);
+        }
+        // SAFETY: the context lives as long as the shell; the store is going, so no guest runs, and no handle leads to the context.
+        let context = unsafe { &mut *self.exec.as_ptr() };
         if context.entered.replace(false) && !self.stack.reset(whole) {
             return None;
         }
@@ -102,11 +106,6 @@ impl Shell {
         context.vm.epoch_deadline = u64::MAX;
         context.vm.fuel = 0;
         *context.memories.get_mut() = ptr::null_mut();
-        // Handles of the store before must not reach the next one.
-        if Arc::get_mut(&mut self.shared).is_none() {
-            self.shared.close();
-            self.shared = Shared::new(self.exec);
-        }
         self.memories.clear();
         self.tables.clear();
         self.globals.clear();

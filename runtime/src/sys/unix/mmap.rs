@@ -48,6 +48,11 @@ impl Mapping {
         self.len
     }
 
+    /// Whether a part could not be mapped anew, and may belong to others by now: the mapping is not to be used any more.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
     /// Makes `len` bytes from `start` readable and writable, all zero where they were not before. Both are multiples of
     /// the page size.
     pub(crate) fn open(&mut self, start: usize, len: usize) -> io::Result<()> {
