@@ -149,7 +149,7 @@ fn observe(store: &mut Store<Count>, instance: Instance) -> Result<Vec<String>> 
         instance.exports(&mut *store).map(|export| (export.name().to_owned(), export.into_extern())).collect();
     // Memories first: calls may write to them.
     for (name, item) in &exports {
-        if let Some(memory) = item.clone().into_memory() {
+        if let Some(memory) = item.into_memory() {
             let content = memory.data(&*store);
             let written = content.iter().enumerate().filter(|&(_, &byte)| byte != 0);
             let sum = written
@@ -158,7 +158,7 @@ fn observe(store: &mut Store<Count>, instance: Instance) -> Result<Vec<String>> 
         }
     }
     for (name, item) in exports {
-        if let Some(table) = item.clone().into_table() {
+        if let Some(table) = item.into_table() {
             let elements: Vec<_> = (0..table.size(&*store)).filter_map(|at| table.get(&mut *store, at)).collect();
             let elements = elements.into_iter().map(|element| describe(store, element)).collect::<Result<Vec<_>>>()?;
             seen.push(format!("{name}: {elements:?}"));

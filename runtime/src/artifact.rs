@@ -9,11 +9,12 @@
 use crate::cpu;
 use crate::error::Error;
 use crate::module::Module;
-use crate::sys::file::{FileId, FileMapping, memory_file};
-use crate::sys::mmap::page_size;
+use crate::sys::file::{FileId, FileMapping};
+use crate::sys::mmap::{page_size, sealed_file};
 use crate::type_registry::TypeRegistry;
 use std::collections::HashSet;
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use wasmo_abi::artifact::{ArtifactError, Description, Half, Header, Part, ThunkOffsets};
 use wasmo_abi::code::{CodeUnit, ModuleCode, Thunks, UnwindTable};
@@ -63,7 +64,8 @@ impl Artifact {
         // Before anything is copied.
         Header::decode(bytes)?;
         let what = || "cannot put the artefact in memory".to_owned();
-        Self::open(memory_file(bytes).map_err(|source| Error::Os { what: what(), source })?)
+        let file = sealed_file(bytes.len() as u64, |file| file.write_all_at(bytes, 0));
+        Self::open(file.map_err(|source| Error::Os { what: what(), source })?)
     }
 
     /// What the file says of itself.

@@ -1,6 +1,6 @@
 //! Running the guest.
 
-use super::{FuncHandle, Store};
+use super::{FuncHandle, Shell, Store};
 use crate::entry;
 use crate::error::{CallError, Error, Failure};
 use crate::exec::Exec;
@@ -62,7 +62,10 @@ impl Store {
             return Err(unsafe { refused(this, Failure::Error(error)) });
         };
         // SAFETY: as above; the shared record lives as long as the store.
-        let (exec, running) = unsafe { ((*this).exec.as_ptr(), &(*Arc::as_ptr(&(&(*this).shell).shared)).running) };
+        let (exec, running) = unsafe {
+            let shell: &Shell = &(*this).shell;
+            ((*this).exec.as_ptr(), &(*Arc::as_ptr(&shell.shared)).running)
+        };
         // SAFETY: as the caller promises; the context is made this thread's current one.
         let answer = unsafe {
             let depth = (*exec).depth.get();

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::ptr::{self, NonNull};
 use std::time::{Duration, SystemTime};
@@ -92,23 +92,4 @@ impl FileId {
         let settled = now.checked_sub(changed).is_some_and(|age| age > Duration::from_secs(2));
         Ok((settled.then_some(id), metadata.size()))
     }
-}
-
-/// A file in memory with the content `bytes`, which nobody can change any more.
-pub(crate) fn memory_file(bytes: &[u8]) -> io::Result<File> {
-    use std::io::Write;
-    // SAFETY: the name is a C string.
-    let fd = unsafe { libc::memfd_create(c"wasmo".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor is open and nobody else's.
-    let mut file = unsafe { File::from_raw_fd(fd) };
-    file.write_all(bytes)?;
-    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_GROW | libc::F_SEAL_SHRINK | libc::F_SEAL_SEAL;
-    // SAFETY: the descriptor is open; the call touches no memory of ours.
-    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(file)
 }

@@ -150,7 +150,7 @@ impl Drop for Mapping {
 /// afterwards.
 pub(crate) fn sealed_file(len: u64, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<File> {
     // SAFETY: the name is a string of C; the answer is a file descriptor of ours, or negative.
-    let fd = unsafe { libc::memfd_create(c"wasmo-memory".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+    let fd = unsafe { libc::memfd_create(c"wasmo".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
