@@ -77,7 +77,7 @@ fn instantiate<T: 'static>(
     let tables = info.tables.len() - info.imported_tables;
     let memories = info.memories.len() - info.imported_memories;
     context.0.check_counts(0, tables, memories).map_err(|error| Stage::Limit.failed(error))?;
-    let imports: Vec<_> = imports.iter().map(|item| item.to_runtime()).collect();
+    let imports: Vec<_> = imports.iter().map(|item| item.to_runtime().into()).collect();
     let result = context.enter(|store| store.runtime_mut().instantiate(module.runtime(), &imports));
     let store = context.opaque();
     store.counts.tables += tables;

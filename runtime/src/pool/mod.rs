@@ -165,7 +165,14 @@ impl Pool {
 
     /// Lets the pool find what `module` keeps.
     pub(crate) fn enter(&self, module: &Arc<Idle>) {
-        self.modules.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(module));
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        // Modules may come and go without end. To look for those that have gone when there is no room costs little for each that comes.
+        if modules.len() == modules.capacity() {
+            modules.retain(|module| module.strong_count() > 0);
+            let len = modules.len();
+            modules.reserve(len.max(16));
+        }
+        modules.push(Arc::downgrade(module));
     }
 
     /// The shell of a store before; `None` when a new one is to be made, which is counted already.
