@@ -10,9 +10,11 @@
 
 use crate::cpu::CpuFeatures;
 use crate::index::MemoryIndex;
+use crate::memory_image::memory_images;
 use crate::module::{DataKind, ModuleInfo};
 use crate::table::{Bytes, FuncNames, Row, Table};
 use crate::tunables::Tunables;
+use crate::types::PAGE_SIZE;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -139,6 +141,15 @@ pub struct Image {
     pub start: u64,
     /// Where in the part [`Part::Images`] it lies; it begins at a page.
     pub bytes: Range<usize>,
+}
+
+impl Image {
+    /// Whether it lies within the initial size of a memory that the module defines.
+    fn fits(&self, info: &ModuleInfo) -> bool {
+        let end = (self.bytes.len() as u64).checked_add(self.start);
+        let size = info.memories.get(self.memory).and_then(|ty| ty.limits.min.checked_mul(PAGE_SIZE));
+        info.defined_memory(self.memory).is_some() && end.zip(size).is_some_and(|(end, size)| end <= size)
+    }
 }
 
 /// What is known of a module and does not grow with its code.
@@ -445,26 +456,36 @@ impl Fields<'_> {
 }
 
 impl Description {
-    /// The contents of the parts that describe a module: its description and its tables. `bytes` is its binary, `images` the contents of memories at
-    /// instantiation as far as they are known, and `in_image` says which data segments (by position) are in one of them.
+    /// The contents of the parts that describe a module: its description, its tables, and the data of its segments, as images where they make good ones
+    /// ([`memory_images`]). `bytes` is its binary, `page` the largest page of the machines that are to map the file, a power of two of at most
+    /// [`crate::types::PAGE_SIZE`].
     ///
     /// # Errors
     /// `Malformed` when a segment lies outside of the binary.
-    pub fn contents(
-        info: &ModuleInfo,
-        bytes: &[u8],
-        images: Vec<Image>,
-        in_image: impl Fn(usize) -> bool,
-    ) -> Result<Vec<Content>, ArtifactError> {
+    ///
+    /// # Panics
+    /// When `page` is not such a number.
+    pub fn contents(info: &ModuleInfo, bytes: &[u8], page: u64) -> Result<Vec<Content>, ArtifactError> {
+        let outside = || ArtifactError::Malformed("a segment lies outside");
         let mut info = info.clone();
         info.custom_sections.clear();
+        let (mut images, mut image_bytes) = (Vec::new(), Vec::new());
+        for image in memory_images(&info, page) {
+            let start = image_bytes.len();
+            image_bytes.append(&mut image.content(bytes).ok_or_else(outside)?);
+            images.push(Image { memory: image.memory, start: image.range.start, bytes: start..image_bytes.len() });
+        }
         let mut data = Vec::new();
         let mut segments = crate::index::IndexVec::new();
-        for (position, segment) in info.data.values().enumerate() {
-            let content = bytes.get(segment.bytes.clone()).ok_or(ArtifactError::Malformed("a segment lies outside"))?;
+        for segment in info.data.values() {
+            let content = bytes.get(segment.bytes.clone()).ok_or_else(outside)?;
             let mut segment = segment.clone();
             let start = data.len();
-            if !(in_image(position) && matches!(segment.kind, DataKind::Active { .. })) {
+            let in_image = match segment.kind {
+                DataKind::Active { memory, .. } => images.iter().any(|image| image.memory == memory),
+                DataKind::Passive => false,
+            };
+            if !in_image {
                 data.extend_from_slice(content);
             }
             segment.bytes = start..data.len();
@@ -479,6 +500,7 @@ impl Description {
             (Part::NameRows, info.func_names.rows().bytes().clone()),
             (Part::NameText, info.func_names.text().clone()),
             (Part::Data, data.into()),
+            (Part::Images, image_bytes.into()),
         ];
         let description = Self { info, images };
         let description = postcard::to_stdvec(&description);
@@ -508,6 +530,9 @@ impl Description {
         if info.imported_funcs.checked_add(info.bodies.len()) != Some(info.funcs.len()) {
             return Err(ArtifactError::Malformed("its functions and their bodies differ in number"));
         }
+        if !this.images.iter().all(|image| image.fits(&this.info)) {
+            return Err(ArtifactError::Malformed("an image does not fit its memory"));
+        }
         Ok(this)
     }
 }
@@ -515,6 +540,7 @@ impl Description {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{Limits, MemoryType};
 
     fn header() -> Header {
         let file_size = (HEADER_OFFSET + HEADER_SIZE + 600) as u64;
@@ -613,5 +639,22 @@ mod tests {
         let mut file = vec![0; HEADER_OFFSET];
         file.extend(header.encode().expect("its texts are short"));
         assert!(matches!(Header::decode(&file), Err(ArtifactError::Malformed(_))));
+    }
+
+    #[test]
+    fn images_beyond_their_memory_are_refused() {
+        let ty = MemoryType { limits: Limits { min: 1, max: None } };
+        let info =
+            || ModuleInfo { memories: [ty, ty].into_iter().collect(), imported_memories: 1, ..ModuleInfo::default() };
+        let read = |memory: u32, start: u64, bytes: Range<usize>| {
+            let this = Description { info: info(), images: vec![Image { memory: MemoryIndex(memory), start, bytes }] };
+            let description: Bytes = postcard::to_stdvec(&this).expect("it can be written").into();
+            let part = |part| if part == Part::Description { description.clone() } else { Vec::new().into() };
+            Description::from_parts(part).map(|this| this.images.len())
+        };
+        assert_eq!(read(1, 4096, 0..61_440).ok(), Some(1));
+        for (memory, start, end) in [(0, 0, 4096), (2, 0, 4096), (1, 4096, 65_536), (1, u64::MAX, 4096)] {
+            assert!(matches!(read(memory, start, 0..end), Err(ArtifactError::Malformed(_))), "{memory} {start} {end}");
+        }
     }
 }

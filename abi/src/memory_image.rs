@@ -9,10 +9,10 @@ use crate::module::{ConstOp, DataKind, ModuleInfo};
 use crate::types::PAGE_SIZE;
 use std::ops::Range;
 
-/// An image may be this much larger than the data in it, and a [`SPARE`] more: what lies between the segments costs room in files, and time to write them.
-const MAX_SPREAD: u64 = 4;
+/// An image may be this many times as large as the data in it, and a [`SPARE`] more: what lies between the segments costs room in files, and time to write them.
+const MAX_SPREAD: u64 = 2;
 /// See [`MAX_SPREAD`]; in bytes.
-const SPARE: u64 = 1 << 20;
+const SPARE: u64 = 64 << 10;
 /// Less data than this, in bytes, is copied as quickly as it is mapped, so it gets no image.
 const MIN_DATA: u64 = 16 << 10;
 

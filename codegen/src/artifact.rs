@@ -13,7 +13,7 @@ impl Compiler {
     /// `Limit` when it is too large for the format, and internal ones.
     pub fn artifact(&self, info: &ModuleInfo, bytes: &[u8], compiled: &CompiledModule) -> Result<Vec<u8>, Error> {
         let image = self.image(info, compiled)?;
-        let contents = Description::contents(info, bytes, Vec::new(), |_| false).map_err(refused)?;
+        let contents = Description::contents(info, bytes, image.page_size()).map_err(refused)?;
         let file = image::write(&image, &contents, &image.symbols(info))?;
         let header = Header {
             version: env!("CARGO_PKG_VERSION").into(),

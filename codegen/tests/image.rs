@@ -8,9 +8,9 @@ use object::read::elf::{ElfFile64, ProgramHeader};
 use object::{Architecture, Endianness, Object, ObjectSection, ObjectSymbol, SectionFlags, SymbolKind, elf};
 use std::ops::Range;
 use std::sync::Arc;
-use wasmo_abi::artifact::{Content, HEADER_OFFSET, HEADER_SIZE, Half, Part};
+use wasmo_abi::artifact::{Content, Description, HEADER_OFFSET, HEADER_SIZE, Half, Header, Part};
 use wasmo_abi::code::{ModuleCode, Thunks};
-use wasmo_abi::index::FuncIndex;
+use wasmo_abi::index::{FuncIndex, MemoryIndex};
 use wasmo_abi::module::ModuleInfo;
 use wasmo_abi::tunables::{OptLevel, Tunables};
 use wasmo_abi::vm::{EnterThunk, RawValue};
@@ -258,6 +258,30 @@ fn parts_of_others_are_kept_as_they_are() {
     let elf = ElfFile64::<Endianness>::parse(&*file.bytes).expect("it is an ELF file");
     assert!(elf.symbols().next().is_none());
     assert!(file.bytes.len() < file_of(&info, &image).bytes.len() + 80_000);
+}
+
+#[test]
+fn images_of_memories_begin_at_the_largest_page_of_the_machine() {
+    let text = format!(r#"(module (memory 2) (data (i32.const 66000) "{}"))"#, "content ".repeat(5000));
+    let bytes = wat::parse_str(text).expect("the text is well-formed");
+    for (triple, page, start) in
+        [("x86_64-unknown-linux-gnu", 4096, 65_536), ("aarch64-unknown-linux-gnu", 65_536, 65_536)]
+    {
+        let compiler = cross(triple, 1);
+        let info = wasmo_codegen::parse(&bytes).expect("the module is valid");
+        let compiled = compiler.compile(&info, &bytes, &()).expect("the module compiles");
+        let artifact = compiler.artifact(&info, &bytes, &compiled).expect("the module links");
+        let header = Header::decode(&artifact).expect("it is an artefact");
+        let part = |part: Part| artifact[header.part(part)].to_vec().into();
+        let description = Description::from_parts(part).expect("its parts fit each other");
+        let images = header.part(Part::Images);
+        assert_eq!((images.start % page, images.len() % page), (0, 0), "{triple}");
+        let [image] = &description.images[..] else { panic!("there is one memory: {:?}", description.images) };
+        assert_eq!((image.memory, image.start, &image.bytes), (MemoryIndex(0), start, &(0..images.len())));
+        let content = &artifact[images];
+        assert!(content[464..].starts_with(b"content ") && content[..464].iter().all(|&byte| byte == 0));
+        assert!(header.part(Part::Data).is_empty());
+    }
 }
 
 #[test]

@@ -37,6 +37,12 @@ const TEXT: &str = r#"(module $sample
     (func $inner (param i32) (i32.store (i32.const 0x30000) (local.get 0)))
     (func (export "trap") (param i32) (call $inner (local.get 0))))"#;
 
+/// The same with so much data that its memory starts as an image.
+fn text_with_image() -> String {
+    let data = "(data (i32.const 20000) \"".to_owned() + &"initial content ".repeat(1500) + "\") (data $late";
+    TEXT.replace("(data $late", &data)
+}
+
 /// Everything that can be seen of the module in [`TEXT`].
 fn observe(engine: &Engine, module: &Module) -> Result<Vec<String>> {
     let mut seen: Vec<String> =
@@ -60,8 +66,9 @@ fn observe(engine: &Engine, module: &Module) -> Result<Vec<String>> {
         instance.get_typed_func::<i32, ()>(&mut store, "trap")?.call(&mut store, 1).expect_err("it is out of bounds");
     let memory = instance.get_memory(&mut store, "memory").expect("it is exported");
     let content = String::from_utf8_lossy(&memory.data(&store)[..100]).into_owned();
+    let sum = memory.data(&store).iter().fold(0_u64, |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
     let count = instance.get_global(&mut store, "count").expect("it is exported").get(&mut store);
-    seen.push(format!("{fib} {sums:?} {switched:?} {content:?} {count:?} {}", store.data()));
+    seen.push(format!("{fib} {sums:?} {switched:?} {content:?} {sum:x} {count:?} {}", store.data()));
     seen.push(format!("{:?} {:?}", null.downcast_ref::<Trap>(), trap.downcast_ref::<Trap>()));
     Ok(seen)
 }
@@ -198,18 +205,15 @@ impl Random {
     }
 }
 
-#[test]
-fn damaged_artifacts_are_refused_or_behave_as_the_original() -> Result<()> {
-    let engine = Engine::default();
-    let original = artifact(&engine);
+/// Loads `times` damaged copies of `original`, and runs those that are not refused.
+fn damage(engine: &Engine, original: &[u8], times: usize, seed: u64) -> Result<()> {
     let other = engine
         .precompile_module(br#"(module (memory 1) (func (export "fib") (param i32) (result i32) (i32.const 1)))"#)?;
-    let expected = observe(&engine, &load(&engine, &original)?)?;
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let expected = observe(engine, &load(engine, original)?)?;
+    let mut random = Random(seed);
     let (mut refused, mut reasons) = (0, HashSet::new());
-    const TIMES: usize = 20_000;
-    for _ in 0..TIMES {
-        let mut bytes = original.clone();
+    for _ in 0..times {
+        let mut bytes = original.to_vec();
         let at = random.below(bytes.len());
         let len = 1 + random.below(64).min(bytes.len() - at - 1);
         match random.below(6) {
@@ -227,8 +231,8 @@ fn damaged_artifacts_are_refused_or_behave_as_the_original() -> Result<()> {
                 bytes[at..at + len].copy_from_slice(&other[from..from + len]);
             }
         }
-        match load(&engine, &bytes) {
-            Ok(module) => assert_eq!(observe(&engine, &module)?, expected),
+        match load(engine, &bytes) {
+            Ok(module) => assert_eq!(observe(engine, &module)?, expected),
             Err(error) => {
                 refused += 1;
                 reasons.insert(error.root_cause().to_string().split(' ').take(3).collect::<Vec<_>>().join(" "));
@@ -236,9 +240,111 @@ fn damaged_artifacts_are_refused_or_behave_as_the_original() -> Result<()> {
         }
     }
     // Most of the file is needed to run, and the rest is not looked at here.
-    assert!(refused > TIMES / 3, "{refused}");
-    assert!(refused < TIMES, "damage to tables that nobody reads does no harm");
+    assert!(refused > times / 3, "{refused}");
+    assert!(refused < times, "damage to tables that nobody reads does no harm");
     assert!(reasons.len() >= 3, "{reasons:?}");
+    Ok(())
+}
+
+#[test]
+fn damaged_artifacts_are_refused_or_behave_as_the_original() -> Result<()> {
+    let engine = Engine::default();
+    damage(&engine, &artifact(&engine), 20_000, 0x9e37_79b9_7f4a_7c15)
+}
+
+#[test]
+fn damaged_artifacts_with_images_are_refused_or_behave_as_the_original() -> Result<()> {
+    let engine = Engine::default();
+    damage(&engine, &engine.precompile_module(text_with_image().as_bytes())?, 5000, 0x1234_5678_9abc_def1)
+}
+
+/// The sizes of the parts with images and with data.
+fn sizes(module: &Module) -> (usize, usize) {
+    let info = module.artifact_info().expect("it was loaded");
+    let size = |name: &str| info.parts().find(|&(part, _)| part == name).map_or(0, |(_, size)| size);
+    (size(".wasmo.images"), size(".wasmo.data"))
+}
+
+#[test]
+fn memories_start_as_images_in_the_file() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("image.wasmo");
+    let text = text_with_image();
+    let mut pooled = Config::new();
+    pooled.pooling(wasmo::PoolingConfig::new());
+    for engine in [Engine::default(), Engine::new(&pooled)?] {
+        std::fs::write(&path, engine.precompile_module(text.as_bytes())?)?;
+        let before = std::fs::read(&path)?;
+        // SAFETY: the file was just written, and nobody changes it.
+        let in_file = unsafe { Module::deserialize_file(&engine, &path)? };
+        // Both active segments are in the image, from the page of the first to that of the last; the passive one is data.
+        assert_eq!(sizes(&in_file), (45_056, 15));
+        let expected = observe(&engine, &Module::new(&engine, &text)?)?;
+        let in_memory = load(&engine, &before)?;
+        for _ in 0..3 {
+            assert_eq!(observe(&engine, &in_file)?, expected);
+            assert_eq!(observe(&engine, &in_memory)?, expected);
+        }
+        assert_eq!(std::fs::read(&path)?, before, "guests write to copies of theirs");
+    }
+    Ok(())
+}
+
+#[test]
+fn segments_in_images_are_dropped_and_others_copied() -> Result<()> {
+    let large = "x".repeat(20_000);
+    let text = format!(
+        r#"(module (memory $a (export "a") 1) (memory $b (export "b") 1) (memory $c (export "c") 2)
+            (global $g i32 (i32.const 8))
+            (data $first (memory $a) (i32.const 0) "{large}") (data (memory $a) (i32.const 1) "over")
+            (data (memory $b) (i32.const 100) "little") (data $last (memory $c) (i32.const 111072) "{large}")
+            (func (export "again") (param i32) (memory.init $a $first (i32.const 0) (i32.const 0) (local.get 0)))
+            (func (export "drop") data.drop $first data.drop $last))"#
+    );
+    let engine = Engine::default();
+    let module = load(&engine, &engine.precompile_module(text.as_bytes())?)?;
+    assert_eq!(sizes(&module), (20_480 + 20_480, 6));
+    for _ in 0..2 {
+        let mut store = Store::new(&engine, ());
+        let instance = Instance::new(&mut store, &module, &[])?;
+        let again = instance.get_typed_func::<i32, ()>(&mut store, "again")?;
+        again.call(&mut store, 0)?;
+        assert_eq!(again.call(&mut store, 1).unwrap_err().downcast_ref(), Some(&Trap::MemoryOutOfBounds));
+        instance.get_typed_func::<(), ()>(&mut store, "drop")?.call(&mut store, ())?;
+        for (name, start, expected) in [
+            ("a", 0, &b"xoverx"[..]),
+            ("a", 19_999, b"x\0"),
+            ("b", 99, b"\0little\0"),
+            ("c", 111_071, b"\0x"),
+            ("c", 131_071, b"x"),
+        ] {
+            let memory = instance.get_memory(&mut store, name).expect("exported");
+            assert_eq!(&memory.data(&store)[start..start + expected.len()], expected, "{name} {start}");
+            // Another instance must not see it.
+            memory.write(&mut store, start, b"?")?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_lies_between_scattered_segments_is_not_in_the_file() -> Result<()> {
+    let engine = Engine::default();
+    let large = "x".repeat(20_000);
+    let text = format!(
+        r#"(module (memory 1000) (data (i32.const 0) "{large}") (data (i32.const 60000000) "{large}")
+            (func (export "load") (param i32) (result i32) (i32.load8_u (local.get 0))))"#
+    );
+    let bytes = engine.precompile_module(text.as_bytes())?;
+    assert!(bytes.len() < 60_000, "{} bytes", bytes.len());
+    let module = load(&engine, &bytes)?;
+    assert_eq!(sizes(&module), (0, 40_000));
+    let mut store = Store::new(&engine, ());
+    let instance = Instance::new(&mut store, &module, &[])?;
+    let byte = instance.get_typed_func::<i32, i32>(&mut store, "load")?;
+    let bytes = [0, 19_999, 20_000, 59_999_999, 60_000_000, 60_019_999, 60_020_000];
+    let found = bytes.map(|at| byte.call(&mut store, at).expect("it is within the memory"));
+    assert_eq!(found, [120, 120, 0, 0, 120, 120, 0]);
     Ok(())
 }
 

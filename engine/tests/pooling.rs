@@ -298,6 +298,39 @@ fn each_store_calls_its_own_host_functions() -> Result<()> {
 }
 
 #[test]
+fn instances_go_from_store_to_store_in_any_order() -> Result<()> {
+    let engine = Engine::new(config(|_| ()).consume_fuel(true))?;
+    let text = r#"(module (import "" "f" (func $f (result i32))) (memory 1) (data (i32.const 3) "data")
+        (func (export "run") (result i32) (i32.store8 (i32.const 3) (i32.const 1)) (call $f)))"#;
+    let mut linker = Linker::new(&engine);
+    linker.func_wrap("", "f", |caller: Caller<'_, i32>| *caller.data())?;
+    let module = linker.instantiate_pre(&Module::new(&engine, text)?)?;
+    let mut stores = Vec::new();
+    for round in 0..200_usize {
+        let number = i32::try_from(round)?;
+        let mut store = Store::new(&engine, number);
+        store.set_fuel(100_000)?;
+        let instance = module.instantiate(&mut store)?;
+        let run = instance.get_typed_func::<(), i32>(&mut store, "run")?;
+        assert_eq!(run.call(&mut store, ())?, number);
+        stores.push((store, run));
+        for (store, run) in &mut stores {
+            let number = *store.data();
+            let before = store.get_fuel()?;
+            assert_eq!(run.call(&mut *store, ())?, number);
+            assert!(store.get_fuel()? < before, "it is this store's fuel");
+        }
+        if stores.len() > 4 {
+            // Stores and instances come back in another order than they went.
+            let (first, second) = (stores.swap_remove(round % 5), stores.swap_remove(round % 3));
+            drop(first);
+            drop(second);
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn handles_of_the_store_before_are_refused() -> Result<()> {
     let engine = Engine::new(&config(|pooling| {
         pooling.total_stacks(1).total_core_instances(1);

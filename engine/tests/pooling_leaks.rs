@@ -180,9 +180,12 @@ fn observe(store: &mut Store<Count>, instance: Instance) -> Result<Vec<String>> 
     Ok(seen)
 }
 
-/// One of the ways to leave something behind.
-fn act(guests: &Guests, random: &mut Random, store: &mut Store<Count>, instance: Instance) -> Result<()> {
-    match random.below(NAMES.len() as u64 + 9) {
+/// How many ways there are to leave something behind.
+const ACTIONS: u64 = NAMES.len() as u64 + 9;
+
+/// One of them.
+fn act(guests: &Guests, action: u64, store: &mut Store<Count>, instance: Instance) -> Result<()> {
+    match action {
         0 => {
             let handle = store.interrupt_handle();
             store.set_timeout(Duration::from_millis(1));
@@ -232,7 +235,7 @@ fn act(guests: &Guests, random: &mut Random, store: &mut Store<Count>, instance:
     Ok(())
 }
 
-/// Makes `rounds` instances, some of them two to a store, and acts on them.
+/// Makes instances to which one thing is done, and looks at the next one; then `rounds` others, some of them two to a store, to which several are done.
 fn run(config: &Config, seed: u64, rounds: usize) -> Result<()> {
     let mut expected = Vec::new();
     for which in 0..3 {
@@ -243,6 +246,17 @@ fn run(config: &Config, seed: u64, rounds: usize) -> Result<()> {
         expected.push(observe(&mut store, instance)?);
     }
     let guests = Arc::new(guests(config)?);
+    for action in 0..ACTIONS {
+        for (which, expected) in expected.iter().enumerate().take(2) {
+            let mut store = Store::new(&guests.engine, 0);
+            let instance = guests.modules[which].instantiate(&mut store)?;
+            act(&guests, action, &mut store, instance)?;
+            drop(store);
+            let mut store = Store::new(&guests.engine, 0);
+            let instance = guests.modules[which].instantiate(&mut store)?;
+            assert_eq!(&observe(&mut store, instance)?, expected, "after {action}");
+        }
+    }
     let mut random = Random(seed);
     let mut last: Option<Vec<usize>> = None;
     for round in 0..rounds {
@@ -262,7 +276,7 @@ fn run(config: &Config, seed: u64, rounds: usize) -> Result<()> {
         for (&which, &instance) in picks.iter().zip(&made) {
             if which < 2 {
                 for _ in 0..random.below(4) {
-                    act(&guests, &mut random, &mut store, instance)?;
+                    act(&guests, random.below(ACTIONS), &mut store, instance)?;
                 }
             }
         }

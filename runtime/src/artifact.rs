@@ -8,6 +8,7 @@
 
 use crate::cpu;
 use crate::error::Error;
+use crate::memory::MemoryImage;
 use crate::module::Module;
 use crate::sys::file::{FileId, FileMapping};
 use crate::sys::mmap::{page_size, sealed_file};
@@ -16,8 +17,9 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use wasmo_abi::artifact::{ArtifactError, Description, Half, Header, Part, ThunkOffsets};
+use wasmo_abi::artifact::{ArtifactError, Description, Half, Header, Image, Part, ThunkOffsets};
 use wasmo_abi::code::{CodeUnit, ModuleCode, Thunks, UnwindTable};
+use wasmo_abi::index::MemoryIndex;
 use wasmo_abi::table::{Bytes, Table};
 
 /// An artefact's file, mapped; not yet checked, and nothing of it executable.
@@ -97,7 +99,7 @@ impl Artifact {
     /// # Errors
     /// When the file is damaged, or the system does not let it be executed.
     pub fn load(self: &Arc<Self>, types: &TypeRegistry) -> Result<Arc<Module>, Error> {
-        let Description { info, images: _ } = self.description()?;
+        let Description { info, images } = self.description()?;
         let text = self.header.part(Part::Text);
         if !text.is_empty() {
             let page = page_size();
@@ -112,7 +114,20 @@ impl Artifact {
         if code.entries.len() != info.bodies.len() {
             return Err(ArtifactError::Malformed("its functions and their entries differ in number").into());
         }
-        Ok(Module::new(info, code, self.part(Part::Data), types))
+        let images = images.iter().map(|image| self.image(image)).collect::<Result<Vec<_>, Error>>()?;
+        Ok(Module::with_images(info, code, self.part(Part::Data), images, types))
+    }
+
+    /// Where in the file the initial content of a memory is.
+    fn image(&self, image: &Image) -> Result<(MemoryIndex, MemoryImage), Error> {
+        let outside = || ArtifactError::Malformed("an image lies outside of the images");
+        let all = self.header.part(Part::Images);
+        if image.bytes.start > image.bytes.end || image.bytes.end > all.len() {
+            return Err(outside().into());
+        }
+        let (start, len) = (all.start + image.bytes.start, image.bytes.len());
+        let mapped = MemoryImage::new(Arc::clone(&self.file), start as u64, image.start, len as u64);
+        Ok((image.memory, mapped.map_err(|_| outside())?))
     }
 
     fn code(self: &Arc<Self>, types: usize) -> Result<ModuleCode, Error> {

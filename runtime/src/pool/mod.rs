@@ -244,3 +244,37 @@ impl Drop for Share {
         self.pool.uncount(self.kind);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_pages_stay_resident() {
+        let limits = PoolLimits {
+            stores: 1,
+            instances: 1,
+            memories: 1,
+            tables: 1,
+            memory_size: 0,
+            table_elements: 0,
+            keep_resident: 3 * page_size() + 1,
+            stack_zeroing: false,
+        };
+        assert_eq!(Pool::new(Some(limits)).keep_resident(), 3 * page_size());
+        assert_eq!(Pool::new(None).keep_resident() % page_size(), 0);
+    }
+
+    #[test]
+    fn modules_that_are_gone_are_forgotten() {
+        let pool = Pool::new(None);
+        let last: Arc<Idle> = Arc::default();
+        for _ in 0..1000 {
+            pool.enter(&Arc::default());
+            pool.enter(&last);
+        }
+        let modules = pool.modules.lock().unwrap();
+        assert!(modules.iter().filter(|module| module.strong_count() > 0).count() >= 1000);
+        assert!(modules.len() < 1600, "{}", modules.len());
+    }
+}
