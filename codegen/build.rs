@@ -23,6 +23,7 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let llvm = llvm_library();
     let shim = out.join("libwasmo_shim.so");
+    println!("cargo::rustc-env=WASMO_LLVM_LIBRARY={}", llvm.display());
     build_shim(&llvm, &shim);
 
     let mut functions = self::functions(&llvm, "LLVM");

@@ -50,7 +50,8 @@ pub(crate) enum Command {
 
 const RUN_HELP: &str = "\
 FILE is a module in the binary or the text format, or one that `wasmo compile` has made of these. A command (it exports `_start`) is run; of any other module, name a function \
-with --invoke. Options of wasmo stand before FILE; everything after it belongs to the guest.
+with --invoke. Options of wasmo stand before FILE; everything after it belongs to the guest. What is compiled is kept in the user's cache \
+(`wasmo cache --help`), and found there the next time.
 
 Exit code: the guest's own; 134 after a trap; 130 after Ctrl-C; 2 for wrong usage; 1 for any other error.";
 
@@ -102,7 +103,11 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) no_jit: bool,
 
-    /// Print, after the run, the time of each phase and the memory used.
+    /// Compile even what was compiled before, and keep nothing (see `wasmo cache`).
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+
+    /// Print, after the run, the time of each phase, the memory used, and whether the cache had the module.
     #[arg(long)]
     pub(crate) stats: bool,
 

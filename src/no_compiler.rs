@@ -4,9 +4,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use wasmo::{Engine, Module};
-
-use crate::stop::Stop;
 
 /// Ends a command that takes a compiler.
 ///
@@ -15,15 +12,6 @@ use crate::stop::Stop;
 /// Always.
 pub(crate) fn missing() -> Result<ExitCode> {
     bail!("this wasmo has no compiler (it was built without the feature `compiler`); it runs compiled modules only")
-}
-
-/// Refuses what was read from `file`.
-///
-/// # Errors
-///
-/// Always.
-pub(crate) fn compile(_: &Engine, file: &Path, bytes: Vec<u8>, _: &Stop) -> Result<Module> {
-    refuse(file, &bytes)
 }
 
 /// Says that `file`, which holds `bytes`, would have to be compiled.

@@ -83,6 +83,8 @@
 mod artifact;
 mod backtrace;
 pub mod cache;
+#[cfg(feature = "compiler")]
+mod cached;
 mod caller;
 #[cfg(feature = "compiler")]
 mod compile;

@@ -1,5 +1,7 @@
 //! What this machine's processor has of the extensions that code may use.
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::__cpuid;
 use std::sync::OnceLock;
 use wasmo_abi::cpu::CpuFeatures;
 
@@ -13,6 +15,26 @@ pub(crate) const NAMES: &[&str] = wasmo_abi::cpu::AARCH64;
 pub(crate) fn host_features() -> CpuFeatures {
     static FEATURES: OnceLock<CpuFeatures> = OnceLock::new();
     *FEATURES.get_or_init(|| CpuFeatures::from_names(NAMES, has))
+}
+
+/// What tells processors apart for which different code is made: the model, by which LLVM chooses among instructions, and the extensions.
+pub fn identity() -> ([u64; 4], CpuFeatures) {
+    (model(), host_features())
+}
+
+/// Vendor, and family, model and stepping.
+#[cfg(target_arch = "x86_64")]
+fn model() -> [u64; 4] {
+    let (vendor, version) = (__cpuid(0), __cpuid(1));
+    [vendor.ebx, vendor.ecx, vendor.edx, version.eax].map(u64::from)
+}
+
+/// The register that identifies the first core, as far as the system shows it.
+#[cfg(target_arch = "aarch64")]
+fn model() -> [u64; 4] {
+    let text = std::fs::read_to_string("/sys/devices/system/cpu/cpu0/regs/identification/midr_el1");
+    let number = text.ok().and_then(|text| u64::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok());
+    [number.unwrap_or(0), 0, 0, 0]
 }
 
 /// Pairs LLVM's names with those of the standard library.

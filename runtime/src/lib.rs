@@ -13,7 +13,7 @@
 mod arena;
 pub mod artifact;
 mod code;
-mod cpu;
+pub mod cpu;
 mod entry;
 pub mod error;
 mod exec;

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
         })
         .collect::<Result<Vec<_>>>()?;
 
-    let mut stats = Stats::default();
+    let mut stats = Stats::new(args.stats);
     let stop = Stop::on_ctrl_c()?;
     let outcome = execute(args, &file, &guest_args, &stop, &mut stats);
     if args.stats {
@@ -59,7 +59,7 @@ fn execute(args: &RunArgs, file: &Path, guest_args: &[String], stop: &Stop, stat
     let input = stats.time(Phase::Read, || input::open(file))?;
     let settings = Settings::new(args, file, &input)?;
     let engine = settings.engine()?;
-    let modules = Modules::new(engine.clone(), stop.clone());
+    let modules = Modules::new(engine.clone(), args, stop);
     let preloads = args.preloads.iter().map(|(name, file)| {
         let input = stats.time(Phase::Read, || input::open(file))?;
         Ok((name, modules.load(file, input, stats)?))

@@ -6,6 +6,8 @@ mod artifact;
 mod bad_input;
 mod cache;
 #[cfg(feature = "compiler")]
+mod cached;
+#[cfg(feature = "compiler")]
 mod guest;
 #[cfg(feature = "compiler")]
 mod jit;

@@ -9,12 +9,13 @@ use crate::units::format_size;
 
 /// The parts of a run that are timed.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "compiler"), expect(dead_code, reason = "nothing is compiled"))]
 pub(crate) enum Phase {
     /// Reading files, and translating text.
     Read,
     /// Taking up what was compiled before.
     Load,
-    /// Making machine code.
+    /// Making machine code, and keeping it.
     Compile,
     /// Making instances, with their start functions.
     Instantiate,
@@ -22,15 +23,31 @@ pub(crate) enum Phase {
     Run,
 }
 
+/// Whether the cache had a module that is not compiled to a file.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "compiler"), expect(dead_code, reason = "only what is compiled is kept"))]
+pub(crate) enum Cached {
+    /// It had it.
+    Hit,
+    /// It has it now, unless it cannot be written.
+    Miss,
+}
+
 /// Times and sizes of a run.
-#[derive(Default)]
 pub(crate) struct Stats {
+    wanted: bool,
     phases: [Duration; 5],
+    cached: [usize; 2],
     functions: usize,
     code_bytes: usize,
 }
 
 impl Stats {
+    /// Statistics that somebody wants to see, or that nobody does.
+    pub(crate) fn new(wanted: bool) -> Self {
+        Self { wanted, phases: Default::default(), cached: Default::default(), functions: 0, code_bytes: 0 }
+    }
+
     /// Does `work`, and adds its time to the phase.
     pub(crate) fn time<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
@@ -39,8 +56,18 @@ impl Stats {
         result
     }
 
+    /// Counts a look into the cache.
+    #[cfg_attr(not(feature = "compiler"), expect(dead_code, reason = "only what is compiled is kept"))]
+    pub(crate) fn add_look(&mut self, cached: Cached) {
+        self.cached[cached as usize] += 1;
+    }
+
     /// Counts a module in.
     pub(crate) fn add_module(&mut self, module: &Module) {
+        // Of a module that was compiled before, the tables that this takes are otherwise not read.
+        if !self.wanted {
+            return;
+        }
         self.functions += module.functions().len();
         self.code_bytes += module.code_size();
     }
@@ -52,6 +79,13 @@ impl fmt::Display for Stats {
         for (name, time) in ["read", "load", "compile", "instantiate", "run"].into_iter().zip(self.phases) {
             writeln!(f, "{name:<12}{:>12.3} ms", time.as_secs_f64() * 1000.0)?;
         }
+        let cache = match self.cached {
+            [0, 0] => "not used".to_owned(),
+            [1, 0] => "hit".to_owned(),
+            [0, 1] => "miss".to_owned(),
+            [hits, misses] => format!("{hits} of {} hit", hits + misses),
+        };
+        writeln!(f, "{:<12}{cache:>12}", "cache")?;
         writeln!(f, "{:<12}{:>12}", "functions", self.functions)?;
         writeln!(f, "{:<12}{:>12} bytes", "code", self.code_bytes)?;
         match peak_memory() {
