@@ -23,8 +23,16 @@ impl Engine {
     /// sources and its LLVM, the processor, and the engine's [`Config`] as far as it matters.
     pub fn cache_key(&self, source: SourceHash) -> Key {
         // Taken apart, so that nobody forgets a new choice.
-        let Config { tunables, target, target_cpu, multi_memory, threads: _, max_wasm_stack: _, wasm_backtrace: _ } =
-            self.config();
+        let Config {
+            tunables,
+            target,
+            target_cpu,
+            multi_memory,
+            threads: _,
+            max_wasm_stack: _,
+            wasm_backtrace: _,
+            pooling: _,
+        } = self.config();
         let mut parts = Parts::default();
         parts.text(env!("CARGO_PKG_VERSION")).text(CODE_REVISION).number(REVISION.into());
         parts.text(&llvm());
