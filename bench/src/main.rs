@@ -2,13 +2,14 @@
 //!
 //! A guest ([`guest`]) is one wasm file and the native program of the same source. Each engine ([`engine`]) compiles each guest once and then runs it
 //! once a round, all engines in turn, so that a change of the machine's speed meets all alike. The guest times its inner part itself. [`report`] makes
-//! one table on the terminal, one Markdown file and one chart of the medians. [`calls`] and [`compile`] measure what no guest can time: the
-//! calls between host and guest, and compiling CPython.
+//! one table on the terminal, one Markdown file and one chart of the medians. [`calls`], [`instances`] and [`compile`] measure what no guest can time: the
+//! calls between host and guest, making and dropping instances, and compiling CPython.
 
 mod calls;
 mod compile;
 mod engine;
 mod guest;
+mod instances;
 mod report;
 mod sample;
 
@@ -33,6 +34,9 @@ struct Args {
     /// Leave out the calls between host and guest.
     #[arg(long)]
     no_calls: bool,
+    /// Leave out making and dropping instances.
+    #[arg(long)]
+    no_instances: bool,
     /// Leave out compiling CPython.
     #[arg(long)]
     no_compile: bool,
@@ -64,9 +68,12 @@ fn main() -> Result<()> {
     let engines: Vec<_> = engine::all()?.into_iter().filter(|engine| wanted(engine.name())).collect();
     let table = sample::run(&engines, &guests, args.rounds)?;
     let calls = if args.no_calls { Vec::new() } else { calls::measure(args.rounds)? };
+    let instances =
+        if args.no_instances { Vec::new() } else { instances::measure(args.rounds, &args.out.join("compiled"))? };
     let compiles = if args.no_compile { Vec::new() } else { compile::measure(args.rounds.min(3))? };
 
-    let report = report::Report { engines: &engines, table: &table, calls: &calls, compiles: &compiles };
+    let report =
+        report::Report { engines: &engines, table: &table, calls: &calls, instances: &instances, compiles: &compiles };
     print!("{}", report.text());
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make the folder {}", args.out.display()))?;
     for (name, content) in [("bench.md", report.markdown()), ("bench.svg", report.svg())] {

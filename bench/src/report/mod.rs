@@ -7,6 +7,7 @@ use crate::calls::Calls;
 use crate::compile::Compile;
 use crate::engine::{Engine, NATIVE};
 use crate::guest::Family;
+use crate::instances::Instances;
 use crate::sample::{Row, geometric_mean};
 
 /// All that was measured.
@@ -17,6 +18,8 @@ pub struct Report<'a> {
     pub table: &'a [Row],
     /// Calls between host and guest.
     pub calls: &'a [Calls],
+    /// Making and dropping instances.
+    pub instances: &'a [Instances],
     /// Compiling CPython.
     pub compiles: &'a [Compile],
 }

@@ -98,6 +98,17 @@ fn call_table(report: &Report<'_>) -> Table {
     Table(rows)
 }
 
+fn instance_table(report: &Report<'_>) -> Table {
+    let mut rows =
+        vec![["instances, µs each", "small", "small, called", "CPython", "load CPython"].map(String::from).to_vec()];
+    for instances in report.instances {
+        let figure = |samples: &crate::sample::Samples| format!("{:.2}", samples.median());
+        let figures = [&instances.small, &instances.called, &instances.python, &instances.load].map(figure);
+        rows.push([vec![instances.engine.to_owned()], figures.to_vec()].concat());
+    }
+    Table(rows)
+}
+
 fn compile_table(report: &Report<'_>) -> Table {
     let mut rows = vec![["compiling CPython", "CPU s", "s", "peak MiB"].map(String::from).to_vec()];
     for compile in report.compiles {
@@ -116,6 +127,9 @@ impl Report<'_> {
         let mut tables = vec![run_table(self), phase_table(self)];
         if !self.calls.is_empty() {
             tables.push(call_table(self));
+        }
+        if !self.instances.is_empty() {
+            tables.push(instance_table(self));
         }
         if !self.compiles.is_empty() {
             tables.push(compile_table(self));
