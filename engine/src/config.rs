@@ -120,8 +120,8 @@ impl Config {
         self
     }
 
-    /// Keep what stores leave for the next ones, within limits; see [`PoolingConfig`]. Without, an engine keeps a few stacks and memories' address spaces,
-    /// and sets no limits.
+    /// Keep what stores leave for the next ones, whole instances among it, within limits; see [`PoolingConfig`]. Off by default: then an engine keeps some stacks and address spaces of memories,
+    /// with up to 64 KiB of memory each, makes instances anew, and sets no limits.
     pub fn pooling(&mut self, pooling: PoolingConfig) -> &mut Self {
         self.pooling = Some(pooling);
         self

@@ -3,13 +3,17 @@
 use wasmo_runtime::PoolLimits;
 
 /// How many stores, instances, memories and tables an engine has for all its guests, and how large they may be. With it ([`crate::Config::pooling`]), what a store leaves
-/// when it is dropped is kept for the next one: an instance of a module whose imports are all host functions is kept as a whole, so that the next instance of the same module
-/// costs next to nothing.
+/// when it is dropped is kept for the next one. An instance of a module that imports nothing but functions, all of them the host's, is kept as a whole, by its module, so that the next instance
+/// of the same module costs next to nothing; of others the parts are used again. To gain by it, keep [`Module`](crate::Module)s, and use
+/// [`Linker::instantiate_pre`](crate::Linker::instantiate_pre).
 ///
-/// Whatever is kept is made as new first: no guest sees what another has left in memories, tables or globals. Guests' stacks and the area for arguments that find no
+/// Whatever is kept is made as new when its store is dropped, on the thread that drops it: no guest sees what another has left in memories, tables or globals. Guests' stacks and the area for arguments that find no
 /// register are the exception: their content is not cleared (but for what lies deep in a stack, and see [`PoolingConfig::stack_zeroing`]), since WebAssembly has no way to read them.
 ///
-/// When all of something is in use, making one more is an error, [`PoolConcurrencyLimitError`].
+/// What is kept gives way to what is needed. When all of something is in use, making one more is an error, [`PoolConcurrencyLimitError`]: nothing is made beyond the limits. What belongs to a store is in use
+/// until the store is dropped, also what is left of an instance that could not be completed.
+///
+/// Limits of a store ([`Store::limiter`](crate::Store::limiter)) hold as without a pool; the limiter is asked for each memory and table of an instance that was kept, too.
 ///
 /// ```
 /// # fn main() -> wasmo::Result<()> {

@@ -71,7 +71,7 @@ impl<T: 'static> Store<T> {
     /// A store with `data` in it.
     ///
     /// # Panics
-    /// When the system has no room for the guest's stack; [`Store::try_new`] answers an error then.
+    /// When the system has no room for the guest's stack, or the engine's pool no store; [`Store::try_new`] answers an error then.
     pub fn new(engine: &Engine, data: T) -> Self {
         match Self::try_new(engine, data) {
             Ok(store) => store,
@@ -82,7 +82,7 @@ impl<T: 'static> Store<T> {
     /// As [`Store::new`].
     ///
     /// # Errors
-    /// When the system has no room for the guest's stack.
+    /// When the system has no room for the guest's stack; a [`crate::PoolConcurrencyLimitError`] when as many stores exist as the engine's pool may have.
     pub fn try_new(engine: &Engine, data: T) -> Result<Self> {
         let mut opaque = StoreOpaque::new(engine)?;
         let hooks = NonNull::from(Box::leak(Box::new(Hooks::new(opaque.runtime_ptr()))));
