@@ -28,7 +28,7 @@ use std::time::Instant;
 use wasmo_abi::tunables::OptLevel;
 
 /// Stack of a compiling thread in bytes: LLVM recurses along the depth of expressions, which is the guest's choice. Only what is used is committed.
-const STACK_SIZE: usize = 256 << 20;
+pub(crate) const STACK_SIZE: usize = 256 << 20;
 
 /// The compilation of one module.
 pub(crate) struct Job<'a> {
@@ -122,7 +122,8 @@ impl Job<'_> {
             if shared.failed_at().is_some_and(|offset| offset <= partition.start) {
                 continue;
             }
-            match self.compile(partition, shared) {
+            let stop = || shared.failed_at().is_some() || self.observer.cancelled();
+            match self.object(partition, stop) {
                 Ok(Some(object)) => {
                     let mut objects = shared.objects.lock().unwrap_or_else(PoisonError::into_inner);
                     objects.push((partition.start, object));
@@ -136,12 +137,11 @@ impl Job<'_> {
         }
     }
 
-    /// Compiles one partition; `None` when another has failed meanwhile.
-    fn compile(&self, partition: &Partition, shared: &Shared<'_>) -> Result<Option<Object>, Error> {
+    /// Compiles one partition on this thread; `None` when `stop` said so meanwhile.
+    pub(crate) fn object(&self, partition: &Partition, stop: impl Fn() -> bool) -> Result<Option<Object>, Error> {
         let started = Instant::now();
         let pipeline = Pipeline::new(self.compiler.tunables, partition.effort);
         let buffer: Option<MemoryBuffer<'static>> = self.with_module(partition, |module, machine| {
-            let stop = || shared.failed_at().is_some() || self.observer.cancelled();
             if stop() {
                 return Ok(None);
             }

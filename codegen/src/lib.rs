@@ -11,6 +11,7 @@ mod error;
 pub mod image;
 mod ir;
 mod job;
+mod late;
 mod llvm;
 mod object;
 mod orc;

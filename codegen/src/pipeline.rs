@@ -28,6 +28,8 @@ pub(crate) struct Pipeline {
 /// How much time a function is worth, when code is optimised at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Effort {
+    /// None: the translator's code as it is, instructions selected one by one.
+    LiftOff,
     /// A quarter of the time: no loop is optimised, and instructions are selected one by one.
     Light,
     /// All that LLVM can do.
@@ -56,7 +58,7 @@ impl Pipeline {
 
     /// Runs all passes over the IR of `module`.
     pub(crate) fn run(self, module: &Module<'_>, machine: &TargetMachine) -> Result<(), Failure> {
-        if self.tunables.opt_level == OptLevel::Speed {
+        if self.tunables.opt_level == OptLevel::Speed && self.effort != Effort::LiftOff {
             self.optimize(module, machine)?;
         }
         // From here on nothing looks at a loop again, so that polls hinder no other pass.

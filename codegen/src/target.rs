@@ -232,7 +232,7 @@ impl Target {
         let options = TargetMachineOptions::new()
             .set_cpu(&self.cpu)
             .set_features(&self.features)
-            .set_level(self.level)
+            .set_level(if effort == Effort::LiftOff { OptimizationLevel::None } else { self.level })
             .set_reloc_mode(RelocMode::PIC)
             .set_code_model(CodeModel::Small);
         let machine = self.target.create_target_machine_from_options(&self.triple, options);
@@ -240,7 +240,7 @@ impl Target {
             machine.ok_or_else(|| Error::internal(format!("LLVM makes no target machine for {}", self.cpu)))?;
         // SAFETY: the machine is live and used by this thread alone.
         unsafe { shim::wasmo_trap_unreachable(machine.as_mut_ptr()) };
-        if effort == Effort::Light {
+        if effort != Effort::Full {
             // SAFETY: the machine is live and used by this thread alone.
             unsafe { LLVMSetTargetMachineFastISel(machine.as_mut_ptr(), 1) };
         }

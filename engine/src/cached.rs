@@ -32,6 +32,7 @@ impl Engine {
             max_wasm_stack: _,
             wasm_backtrace: _,
             pooling: _,
+            late_link_opt_level: _,
         } = self.config();
         let mut parts = Parts::default();
         parts.text(env!("CARGO_PKG_VERSION")).text(CODE_REVISION).number(REVISION.into());

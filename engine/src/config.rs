@@ -35,6 +35,7 @@ pub struct Config {
     pub(crate) wasm_backtrace: bool,
     pub(crate) multi_memory: bool,
     pub(crate) pooling: Option<PoolingConfig>,
+    pub(crate) late_link_opt_level: OptLevel,
 }
 
 impl Default for Config {
@@ -55,6 +56,7 @@ impl Config {
             wasm_backtrace: true,
             multi_memory: true,
             pooling: None,
+            late_link_opt_level: OptLevel::None,
         }
     }
 
@@ -85,6 +87,13 @@ impl Config {
             OptLevel::None => wasmo_abi::tunables::OptLevel::None,
             OptLevel::Speed => wasmo_abi::tunables::OptLevel::Speed,
         };
+        self
+    }
+
+    /// How hard the compiler tries with modules that are added to live instances ([`crate::Instance::add_module`]); [`OptLevel::None`] by default, since somebody waits
+    /// for them.
+    pub fn late_link_opt_level(&mut self, level: OptLevel) -> &mut Self {
+        self.late_link_opt_level = level;
         self
     }
 

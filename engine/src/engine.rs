@@ -33,6 +33,12 @@ struct EngineInner {
     /// Thunks for types that no module had any for when they were needed, by the types' numbers.
     #[cfg(feature = "compiler")]
     thunks: Mutex<HashMap<u32, OwnedThunks>>,
+    /// Where late modules are compiled.
+    #[cfg(feature = "compiler")]
+    workers: crate::late_link::Workers,
+    /// Where their code is.
+    #[cfg(feature = "compiler")]
+    code_memory: Arc<wasmo_runtime::code_memory::CodeMemory>,
 }
 
 /// Thunks, and what keeps their code.
@@ -62,6 +68,10 @@ impl Engine {
                 compiler: OnceLock::new(),
                 #[cfg(feature = "compiler")]
                 thunks: Mutex::default(),
+                #[cfg(feature = "compiler")]
+                workers: crate::late_link::Workers::default(),
+                #[cfg(feature = "compiler")]
+                code_memory: Arc::default(),
             }),
         })
     }
@@ -121,6 +131,18 @@ impl Engine {
         let compiler = Compiler::new(config.tunables, options).map_err(crate::CompileError::from)?;
         // Of two threads that come here at the same time, the second takes the compiler of the first; making one costs a millisecond.
         Ok(self.inner.compiler.get_or_init(|| compiler))
+    }
+
+    /// The threads that compile late modules.
+    #[cfg(feature = "compiler")]
+    pub(crate) fn workers(&self) -> &crate::late_link::Workers {
+        &self.inner.workers
+    }
+
+    /// Where late modules' code goes.
+    #[cfg(feature = "compiler")]
+    pub(crate) fn code_memory(&self) -> &Arc<wasmo_runtime::code_memory::CodeMemory> {
+        &self.inner.code_memory
     }
 
     /// The thunks of a type, for functions whose modules have none. They live as long as the engine.

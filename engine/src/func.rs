@@ -102,7 +102,11 @@ impl Func {
 
     pub(crate) fn type_in(self, store: &StoreOpaque) -> FuncType {
         store.assert_owns(self.store);
-        FuncType::from_abi(store.engine().types().get(store.runtime().func_type_id(self.handle)))
+        match store.runtime().func_type_id(self.handle) {
+            Some(id) => FuncType::from_abi(store.engine().types().get(id)),
+            // Nothing can be said of a function that was removed, and nothing done with it.
+            None => FuncType::from_lists([], []),
+        }
     }
 
     /// The type.

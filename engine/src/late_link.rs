@@ -5,9 +5,11 @@
 //! themselves.
 //!
 //! * A late module belongs to the instance that it was added to, its *host instance*, and is named by a handle, a number that is not used twice.
+//! * A module that is not wanted any more can be removed: see [`LateModule::remove`].
 //! * [`resolve`] finds imports: `env` is the host instance, `late.N` the late module with handle N of the same host instance. Nothing else can be
 //!   imported, so a late module reaches what its host instance exports and no more.
-//! * [`registry`] has what a store knows of its late modules, [`compile`] is the one place where they are compiled, [`link`] makes them part of the store.
+//! * [`registry`] has what a store knows of its late modules, [`compile`] is the one place where they are compiled, on threads of the engine's ([`workers`]); [`link`]
+//!   makes them part of the store and takes them away.
 //! * [`guest`] has the functions of the import module `wasmo_jit`, [`code`] the numbers that they answer, [`limits`] what they may use.
 
 mod code;
@@ -17,11 +19,16 @@ mod limits;
 mod link;
 mod registry;
 mod resolve;
+#[cfg(feature = "compiler")]
+mod workers;
 
 pub use code::JitErrorCode;
+#[cfg(feature = "compiler")]
+pub(crate) use compile::Workers;
 pub use guest::{add_disabled_to_linker, add_to_linker};
 pub use limits::JitLimits;
 pub(crate) use registry::Registry;
+pub use wasmo_runtime::RemoveError;
 
 use crate::externs::Export;
 use crate::store::{StoreId, StoreOpaque};
@@ -29,9 +36,19 @@ use crate::{
     AsContext, AsContextMut, Extern, Func, Global, Instance, Memory, Result, Table, TypedFunc, WasmParams, WasmResults,
 };
 use anyhow::anyhow;
+use link::Polled;
 use wasmo_runtime::InstanceId;
 
-/// A module that was added to an instance: see [`Instance::add_module`]. A handle like all others: it is good for as long as the store lives.
+/// When a module is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Urgency {
+    /// Somebody waits for it.
+    Now,
+    /// When there is nothing else to do.
+    Background,
+}
+
+/// A module that was added to an instance: see [`Instance::add_module`]. A handle like all others: it may be copied, and outlive what it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LateModule {
     store: StoreId,
@@ -91,6 +108,23 @@ impl Instance {
         let handle = link::add(&mut context, self.id(), &bytes, None).map_err(|failure| failure.error)?;
         Ok(LateModule { store: self.store_id(), host: self.id(), handle })
     }
+
+    /// Begins to add a module: it is compiled in the background while the guest goes on, and linked by the first [`LateModule::poll`] that finds it compiled. Many may be
+    /// under way. Otherwise as [`Instance::add_module`].
+    ///
+    /// # Errors
+    /// When the module cannot be compiled in the background; what is wrong with it is the answer of [`LateModule::poll`].
+    ///
+    /// # Panics
+    /// When the instance is of another store.
+    pub fn add_module_async(&self, mut store: impl AsContextMut, bytes: impl AsRef<[u8]>) -> Result<LateModule> {
+        let mut context = store.as_context_mut();
+        let opaque = context.opaque();
+        opaque.assert_owns(self.store_id());
+        let bytes = compile::binary(bytes.as_ref())?;
+        let handle = link::add_async(opaque, self.id(), &bytes, None).map_err(|failure| failure.error)?;
+        Ok(LateModule { store: self.store_id(), host: self.id(), handle })
+    }
 }
 
 impl LateModule {
@@ -98,6 +132,42 @@ impl LateModule {
     /// instance, not even after this one is gone.
     pub fn handle(&self) -> u32 {
         self.handle
+    }
+
+    /// Links a module of [`Instance::add_module_async`] if it is compiled; answers whether it is linked now. Its start function runs before this returns.
+    ///
+    /// # Errors
+    /// As [`Instance::add_module`]. A module that has failed once fails again, with the same text. Also when the module was removed.
+    ///
+    /// # Panics
+    /// When it is of another store; when a host function has panicked, with that panic.
+    pub fn poll(&self, mut store: impl AsContextMut) -> Result<bool> {
+        let mut context = store.as_context_mut();
+        context.opaque().assert_owns(self.store);
+        match link::poll(&mut context, self.host, self.handle) {
+            Polled::NotYet => Ok(false),
+            Polled::Linked => Ok(true),
+            Polled::Failed(failure) => Err(failure.error),
+            Polled::HadFailed(_, text) => Err(anyhow!(text)),
+            Polled::Unknown => Err(RemoveError::Unknown.into()),
+        }
+    }
+
+    /// Removes the module: frees its code and its instance, with the memories, tables and globals that it defines; one that is still being compiled is given up.
+    ///
+    /// References to its functions are null from then on: in tables and globals, in variables of functions that are running (a call through one traps as through
+    /// null), and for the host, where calls of a [`Func`] of it trap likewise. What the host still holds of its memories, tables and globals is empty.
+    ///
+    /// # Errors
+    /// A [`RemoveError`] when the module stays: while its code is running or waits for a call to return, and while another instance imports from it.
+    ///
+    /// # Panics
+    /// When it is of another store.
+    pub fn remove(&self, mut store: impl AsContextMut) -> Result<(), RemoveError> {
+        let mut context = store.as_context_mut();
+        let store = context.opaque();
+        store.assert_owns(self.store);
+        link::remove(store, self.host, self.handle)
     }
 
     fn instance_in(self, store: &StoreOpaque) -> Option<Instance> {

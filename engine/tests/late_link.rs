@@ -5,8 +5,8 @@ mod common;
 use common::{instance, names, trap};
 use wasmo::late_link::{JitErrorCode, JitLimits, add_disabled_to_linker, add_to_linker};
 use wasmo::{
-    Caller, CompileError, CompileErrorKind, Config, Engine, ImportError, Instance, Linker, Module, Ref, Result, Store,
-    Trap,
+    Caller, CompileError, CompileErrorKind, Config, Engine, Extern, ImportError, Instance, Linker, Module, Ref, Result,
+    Store, Trap,
 };
 
 /// A guest that lends its memory and its table, and calls what is in the table.
@@ -419,6 +419,35 @@ fn errors_of_host_functions_in_a_start_function_end_the_guest() -> Result<()> {
     let mut guest = Guest { store, instance };
     let error = guest.add(r#"(module (import "env" "fail" (func $fail)) (start $fail))"#).unwrap_err();
     assert!(format!("{error:#}").contains("had enough"), "{error:#}");
+    Ok(())
+}
+
+/// Late code that calls the host acts for the instance that it was added to.
+#[test]
+fn the_caller_of_a_host_function_is_the_host_instance() -> Result<()> {
+    let engine = Engine::default();
+    let mut linker = Linker::<()>::new(&engine);
+    linker.func_wrap("host", "first_byte", |mut caller: Caller<'_, ()>| -> i32 {
+        let memory = caller.get_export("memory").and_then(Extern::into_memory).expect("the caller has a memory");
+        i32::from(memory.data(&caller)[0])
+    })?;
+    let module = Module::new(
+        &engine,
+        r#"(module
+            (import "host" "first_byte" (func $first_byte (result i32)))
+            (export "first_byte" (func $first_byte))
+            (memory (export "memory") 1)
+            (data (i32.const 0) "A"))"#,
+    )?;
+    let mut store = Store::new(&engine, ());
+    let instance = linker.instantiate(&mut store, &module)?;
+    let late = instance.add_module(
+        &mut store,
+        r#"(module
+            (import "env" "first_byte" (func $first_byte (result i32)))
+            (func (export "run") (result i32) (call $first_byte)))"#,
+    )?;
+    assert_eq!(late.get_typed_func::<(), i32>(&mut store, "run")?.call(&mut store, ())?, 65);
     Ok(())
 }
 

@@ -206,6 +206,23 @@ impl Table {
         Ok(())
     }
 
+    /// Makes all elements null whose functions have the context at `context`.
+    pub(crate) fn remove_functions(&mut self, context: usize) {
+        if !matches!(self.elements, Elements::Func(_)) {
+            return;
+        }
+        for index in 0..usize::try_from(self.len()).unwrap_or(0) {
+            let element = self.element::<VmFuncRef>(index);
+            // SAFETY: the element exists, and generated code writes whole elements only.
+            unsafe {
+                if (*element).context as usize == context {
+                    self.written.set(true);
+                    element.write(func_ref::NULL_ELEMENT);
+                }
+            }
+        }
+    }
+
     /// Copies `count` elements of `from`, which may be the same table, from `from_start` to `to_start`, as if through a
     /// buffer.
     ///

@@ -33,6 +33,12 @@ impl Context {
         self.base.cast()
     }
 
+    /// The addresses that it has.
+    pub(crate) fn range(&self) -> std::ops::Range<usize> {
+        let start = self.base.as_ptr() as usize;
+        start..start + self.size
+    }
+
     /// The address of the part at `offset`.
     ///
     /// # Safety

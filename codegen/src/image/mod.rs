@@ -13,12 +13,13 @@ mod relocation;
 
 pub use elf::{File, write};
 
+use crate::error::Error;
 use crate::ir::context::Arch;
 use frames::Frames;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use wasmo_abi::artifact::ThunkOffsets;
-use wasmo_abi::code::{FunctionRange, WasmOffset};
+use wasmo_abi::code::{FunctionRange, UnwindTable, WasmOffset};
 use wasmo_abi::index::{EntityIndex, FuncIndex, TypeIndex};
 use wasmo_abi::module::{EntityRef, ModuleInfo};
 use wasmo_abi::symbol;
@@ -61,6 +62,13 @@ pub struct Symbol<'a> {
 const RODATA_ALIGN: u64 = 64;
 
 impl LinkedImage {
+    /// What the address of an image's contents must be a multiple of. On AArch64, instructions hold the lowest 12 bits of addresses.
+    pub const ALIGN: u64 = if cfg!(target_arch = "aarch64") { 4096 } else { RODATA_ALIGN };
+
+    /// Where the call frame information is taken to be, the text being at 0, and the table by which it is searched.
+    const FRAMES: u64 = 1 << 30;
+    const FRAMES_INDEX: u64 = (1 << 30) + (1 << 29);
+
     /// The size of the machine code in bytes.
     pub fn text_size(&self) -> usize {
         self.text.len()
@@ -69,6 +77,38 @@ impl LinkedImage {
     /// The size of what code only reads in bytes.
     pub fn rodata_size(&self) -> usize {
         self.rodata.len()
+    }
+
+    /// What is to be executed: constants, and from [`LinkedImage::text_offset`] on the machine code. It runs at any address that is a multiple of [`LinkedImage::ALIGN`].
+    pub fn contents(&self) -> Vec<u8> {
+        let mut contents = Vec::with_capacity(self.text_offset() + self.text.len());
+        let distance = usize::try_from(self.rodata_distance).unwrap_or(usize::MAX);
+        contents.resize(self.text_offset().saturating_sub(distance), 0);
+        contents.extend_from_slice(&self.rodata);
+        contents.resize(self.text_offset(), 0);
+        contents.extend_from_slice(&self.text);
+        contents
+    }
+
+    /// Where the machine code begins in [`LinkedImage::contents`].
+    pub fn text_offset(&self) -> usize {
+        let distance = if self.rodata.is_empty() { 0 } else { self.rodata_distance.next_multiple_of(Self::ALIGN) };
+        usize::try_from(distance).unwrap_or(usize::MAX)
+    }
+
+    /// The call frame information, as [`wasmo_abi::code::CodeUnit::unwind`] has it.
+    ///
+    /// # Errors
+    /// `Limit` when there is too much code.
+    pub fn unwind(&self) -> Result<UnwindTable, Error> {
+        let section = self.frames.section(Self::FRAMES, 0)?;
+        let header = self.frames.header(Self::FRAMES_INDEX, Self::FRAMES, 0)?;
+        Ok(UnwindTable {
+            eh_frame: section.into(),
+            eh_frame_address: Self::FRAMES,
+            text_address: 0,
+            index: Some((header.into(), Self::FRAMES_INDEX)),
+        })
     }
 
     /// The size of the call frame information in bytes, without the table by which it is searched.

@@ -14,9 +14,9 @@
 use super::code::JitErrorCode;
 use super::compile::AVAILABLE;
 use super::limits::JitLimits;
-use super::link::{self, Failure, Stage};
-use crate::{AsContextMut, Caller, CompileError, CompileErrorKind, Error, Extern, Linker, Memory, Result, Trap};
-use wasmo_runtime::InstanceId;
+use super::link::{self, Failure, Polled};
+use crate::{AsContextMut, Caller, Error, Extern, Instance, Linker, Memory, Result};
+use wasmo_runtime::{InstanceId, RemoveError};
 
 /// The import module.
 const MODULE: &str = "wasmo_jit";
@@ -34,26 +34,11 @@ impl From<JitErrorCode> for Refusal {
 }
 
 impl From<Failure> for Refusal {
-    fn from(Failure { stage, error }: Failure) -> Self {
-        let code = match stage {
-            Stage::Limit => JitErrorCode::Limit,
-            Stage::Compile => match error.downcast_ref::<CompileError>().map(CompileError::kind) {
-                Some(CompileErrorKind::Malformed | CompileErrorKind::Invalid | CompileErrorKind::Unsupported) => {
-                    JitErrorCode::Invalid
-                }
-                Some(CompileErrorKind::Limit | CompileErrorKind::Cancelled) => JitErrorCode::Limit,
-                Some(CompileErrorKind::Internal) | None => JitErrorCode::Internal,
-            },
-            Stage::Resolve => JitErrorCode::Import,
-            Stage::Instantiate | Stage::Start => match (error.downcast_ref::<Trap>(), error.downcast_ref()) {
-                (Some(Trap::Interrupt | Trap::OutOfFuel), _) => return Self::End(error),
-                (Some(_), _) => JitErrorCode::Trap,
-                (None, Some(wasmo_runtime::Error::Internal(_))) => JitErrorCode::Internal,
-                (None, Some(_)) if stage == Stage::Instantiate => JitErrorCode::Limit,
-                _ => return Self::End(error),
-            },
-        };
-        Self::Answer(code, format!("{error:#}"))
+    fn from(failure: Failure) -> Self {
+        match failure.code() {
+            Some(code) => Self::Answer(code, format!("{:#}", failure.error)),
+            None => Self::End(failure.error),
+        }
     }
 }
 
@@ -75,13 +60,12 @@ fn memory<T: 'static>(caller: &mut Caller<'_, T>) -> std::result::Result<Memory,
     memory.ok_or_else(|| Refusal::Answer(JitErrorCode::BadPointer, "the caller exports no memory `memory`".into()))
 }
 
-/// The instance to which the caller's modules are added.
-fn host<T: 'static>(caller: &mut Caller<'_, T>) -> std::result::Result<InstanceId, Refusal> {
-    let instance = caller.instance();
-    let instance = instance.ok_or_else(|| {
+/// The instance to which the caller's modules are added. Late modules call as the instance that they belong to.
+fn host<T: 'static>(caller: &Caller<'_, T>) -> std::result::Result<InstanceId, Refusal> {
+    let instance = caller.instance().map(Instance::id);
+    instance.ok_or_else(|| {
         Refusal::Answer(JitErrorCode::BadPointer, "`wasmo_jit` was not called by an instance that imports it".into())
-    })?;
-    Ok(caller.as_context_mut().opaque().late.host_of(instance.id()))
+    })
 }
 
 /// A copy of `len` bytes at `ptr` of the caller's memory.
@@ -96,19 +80,54 @@ fn bytes<T: 'static>(caller: &mut Caller<'_, T>, ptr: u32, len: u32) -> std::res
     })
 }
 
+/// Adds a module, or begins to when `background`.
 fn add_module<T: 'static>(
     caller: &mut Caller<'_, T>,
     limits: &JitLimits,
     ptr: u32,
     len: u32,
+    background: bool,
 ) -> std::result::Result<i32, Refusal> {
     if !AVAILABLE {
         return Err(Refusal::Answer(JitErrorCode::Disabled, "this build of wasmo has no compiler".into()));
     }
     let host = host(caller)?;
     let binary = bytes(caller, ptr, len)?;
-    let handle = link::add(&mut caller.as_context_mut(), host, &binary, Some(limits))?;
+    let mut context = caller.as_context_mut();
+    let handle = if background {
+        link::add_async(context.opaque(), host, &binary, Some(limits))?
+    } else {
+        link::add(&mut context, host, &binary, Some(limits))?
+    };
     i32::try_from(handle).map_err(|_| JitErrorCode::Internal.into())
+}
+
+fn unknown(handle: u32) -> Refusal {
+    Refusal::Answer(JitErrorCode::BadHandle, format!("there is no late module {handle}"))
+}
+
+fn poll<T: 'static>(caller: &mut Caller<'_, T>, handle: u32) -> std::result::Result<i32, Refusal> {
+    let host = host(caller)?;
+    match link::poll(&mut caller.as_context_mut(), host, handle) {
+        Polled::NotYet => Ok(0),
+        Polled::Linked => Ok(1),
+        Polled::Failed(failure) => Err(failure.into()),
+        Polled::HadFailed(code, text) => Err(Refusal::Answer(code, text)),
+        Polled::Unknown => Err(unknown(handle)),
+    }
+}
+
+fn remove_module<T: 'static>(caller: &mut Caller<'_, T>, handle: u32) -> std::result::Result<i32, Refusal> {
+    let host = host(caller)?;
+    let removed = link::remove(caller.as_context_mut().opaque(), host, handle);
+    removed.map(|()| 0).map_err(|error| {
+        let code = match error {
+            RemoveError::Unknown => return unknown(handle),
+            RemoveError::Running => JitErrorCode::Running,
+            RemoveError::Imported(_) => JitErrorCode::Imported,
+        };
+        Refusal::Answer(code, format!("late module {handle} cannot be removed: {error}"))
+    })
 }
 
 /// Writes as much of the last failure's text as fits.
@@ -128,8 +147,19 @@ fn last_error<T: 'static>(caller: &mut Caller<'_, T>, ptr: u32, cap: u32) -> std
 /// # Errors
 /// When the linker has one of the names already.
 pub fn add_to_linker<T: 'static>(linker: &mut Linker<T>, limits: JitLimits) -> Result<()> {
-    linker.func_wrap(MODULE, "add_module", move |mut caller: Caller<'_, T>, ptr: u32, len: u32| {
-        let outcome = add_module(&mut caller, &limits, ptr, len);
+    for (name, background) in [("add_module", false), ("add_module_async", true)] {
+        let limits = limits.clone();
+        linker.func_wrap(MODULE, name, move |mut caller: Caller<'_, T>, ptr: u32, len: u32| {
+            let outcome = add_module(&mut caller, &limits, ptr, len, background);
+            answer(caller, outcome)
+        })?;
+    }
+    linker.func_wrap(MODULE, "poll", |mut caller: Caller<'_, T>, handle: u32| {
+        let outcome = poll(&mut caller, handle);
+        answer(caller, outcome)
+    })?;
+    linker.func_wrap(MODULE, "remove_module", |mut caller: Caller<'_, T>, handle: u32| {
+        let outcome = remove_module(&mut caller, handle);
         answer(caller, outcome)
     })?;
     define_last_error(linker)

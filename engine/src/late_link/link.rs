@@ -1,13 +1,16 @@
-//! Adding a module to an instance: compile, resolve, instantiate, run the start function.
+//! Adding modules to instances, and taking them away: compile, resolve, instantiate, run the start function; cancel, remove.
 
-use super::compile::compile;
+use super::Urgency;
+use super::code::JitErrorCode;
+use super::compile::Request;
 use super::limits::JitLimits;
-use super::registry::{Registry, Usage};
+use super::registry::{Linked, Registry, State, Usage};
 use super::resolve::resolve;
 use crate::instance::instantiate_failed;
-use crate::{Error, Extern, Instance, Module, StoreContextMut};
+use crate::store::StoreOpaque;
+use crate::{CompileError, CompileErrorKind, Error, Extern, Instance, Module, StoreContextMut, Trap};
 use anyhow::anyhow;
-use wasmo_runtime::InstanceId;
+use wasmo_runtime::{InstanceId, RemoveError};
 
 /// How far adding a module had come when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +37,53 @@ impl Stage {
     }
 }
 
+impl Failure {
+    /// What a guest is told; `None` when it must end.
+    pub(super) fn code(&self) -> Option<JitErrorCode> {
+        let error = &self.error;
+        Some(match self.stage {
+            Stage::Limit => JitErrorCode::Limit,
+            Stage::Compile => match error.downcast_ref::<CompileError>().map(CompileError::kind) {
+                Some(CompileErrorKind::Malformed | CompileErrorKind::Invalid | CompileErrorKind::Unsupported) => {
+                    JitErrorCode::Invalid
+                }
+                Some(CompileErrorKind::Limit | CompileErrorKind::Cancelled) => JitErrorCode::Limit,
+                Some(CompileErrorKind::Internal) | None => JitErrorCode::Internal,
+            },
+            Stage::Resolve => JitErrorCode::Import,
+            Stage::Instantiate | Stage::Start => match (error.downcast_ref::<Trap>(), error.downcast_ref()) {
+                (Some(Trap::Interrupt | Trap::OutOfFuel), _) => return None,
+                (Some(_), _) => JitErrorCode::Trap,
+                (None, Some(wasmo_runtime::Error::Internal(_))) => JitErrorCode::Internal,
+                (None, Some(_)) if self.stage == Stage::Instantiate => JitErrorCode::Limit,
+                _ => return None,
+            },
+        })
+    }
+}
+
 /// Whether there is room for `wanted` within the limits, if there are any.
 fn check(late: &Registry, wanted: Usage, limits: Option<&JitLimits>) -> Result<(), Failure> {
     let reached = limits.and_then(|limits| late.usage().plus(wanted).beyond(limits));
     reached.map_or(Ok(()), |text| Err(Stage::Limit.failed(anyhow!(text))))
+}
+
+/// Asks for the module in `binary` to be compiled, and takes a handle for it.
+fn request(
+    store: &mut StoreOpaque,
+    host: InstanceId,
+    binary: &[u8],
+    limits: Option<&JitLimits>,
+    urgency: Urgency,
+) -> Result<u32, Failure> {
+    let usage = Usage { modules: 1, wasm_bytes: binary.len(), code_bytes: 0 };
+    check(&store.late, usage, limits)?;
+    let time = limits.map(|limits| limits.compile_time);
+    let request =
+        Request::start(store.engine(), binary, time, urgency).map_err(|error| Stage::Compile.failed(error))?;
+    let state = State::Pending(request, limits.cloned());
+    let handle = store.late.reserve(host, state, usage);
+    handle.ok_or_else(|| Stage::Limit.failed(anyhow!("all handles of late modules were used")))
 }
 
 /// Adds the module in `binary` to the instance `host`; answers its handle. Requests of guests come with limits.
@@ -48,45 +94,142 @@ pub(super) fn add<T: 'static>(
     limits: Option<&JitLimits>,
 ) -> Result<u32, Failure> {
     let store = context.opaque();
-    check(&store.late, Usage { modules: 1, wasm_bytes: binary.len(), code_bytes: 0 }, limits)?;
-    let time = limits.map(|limits| limits.compile_time);
-    let module = compile(store.engine(), binary, time).map_err(|error| Stage::Compile.failed(error))?;
-    let usage = Usage { modules: 1, wasm_bytes: binary.len(), code_bytes: module.code_size() };
-    check(&store.late, usage, limits)?;
-    let imports = resolve(store, host, &module).map_err(|error| Stage::Resolve.failed(error))?;
-    let handle = store.late.reserve(host, usage);
-    let handle = handle.ok_or_else(|| Stage::Limit.failed(anyhow!("all handles of late modules were used")))?;
-    let linked = instantiate(context, host, &module, &imports);
-    let late = &mut context.opaque().late;
-    match linked {
-        Ok(instance) => late.publish(host, handle, instance),
-        Err(_) => late.forget(host, handle),
+    let handle = request(store, host, binary, limits, Urgency::Now)?;
+    let added = match store.late.state(host, handle) {
+        Some(State::Pending(request, _)) => {
+            let compiled = request.wait(|| store.runtime().interrupted());
+            compiled.map_err(|error| Stage::Compile.failed(error))
+        }
+        _ => Err(Stage::Compile.failed(crate::error::internal("a request is missing"))),
     }
-    linked.map(|_| handle)
+    .and_then(|module| link(context, host, handle, &module, limits));
+    if added.is_err() {
+        context.opaque().late.withdraw(host, handle);
+    }
+    added.map(|()| handle)
 }
 
-/// Makes the module's instance and runs its start function. Unlike other instances it does not count towards the limits of the store's
-/// [`crate::ResourceLimiter`], but its memories and tables do.
-fn instantiate<T: 'static>(
+/// Begins to add a module: it is compiled in the background, and linked by the [`poll`] that finds it compiled.
+pub(super) fn add_async(
+    store: &mut StoreOpaque,
+    host: InstanceId,
+    binary: &[u8],
+    limits: Option<&JitLimits>,
+) -> Result<u32, Failure> {
+    request(store, host, binary, limits, Urgency::Background)
+}
+
+/// What there is to say of a module that was asked for.
+#[derive(Debug)]
+pub(super) enum Polled {
+    NotYet,
+    Linked,
+    /// It has failed just now.
+    Failed(Failure),
+    /// It had failed before.
+    HadFailed(JitErrorCode, String),
+    /// There is none with this handle.
+    Unknown,
+}
+
+/// Links a module if it is compiled.
+pub(super) fn poll<T: 'static>(context: &mut StoreContextMut<'_, T>, host: InstanceId, handle: u32) -> Polled {
+    let store = context.opaque();
+    let (compiled, limits) = match store.late.state(host, handle) {
+        None => return Polled::Unknown,
+        Some(State::Linking) => return Polled::NotYet,
+        Some(State::Linked(_)) => return Polled::Linked,
+        Some(State::Failed(code, text)) => return Polled::HadFailed(*code, text.clone()),
+        Some(State::Pending(request, limits)) => match request.take() {
+            None => return Polled::NotYet,
+            Some(compiled) => (compiled, limits.clone()),
+        },
+    };
+    let linked = compiled
+        .map_err(|error| Stage::Compile.failed(error))
+        .and_then(|module| link(context, host, handle, &module, limits.as_ref()));
+    match linked {
+        Ok(()) => Polled::Linked,
+        Err(failure) => {
+            let code = failure.code().unwrap_or(JitErrorCode::Trap);
+            let state = State::Failed(code, format!("{:#}", failure.error));
+            let late = &mut context.opaque().late;
+            late.set_state(host, handle, state);
+            late.set_usage(host, handle, Usage { modules: 1, ..Usage::default() });
+            Polled::Failed(failure)
+        }
+    }
+}
+
+/// Links a compiled module.
+fn link<T: 'static>(
     context: &mut StoreContextMut<'_, T>,
     host: InstanceId,
+    handle: u32,
+    module: &Module,
+    limits: Option<&JitLimits>,
+) -> Result<(), Failure> {
+    let store = context.opaque();
+    store.late.set_state(host, handle, State::Linking);
+    check(&store.late, Usage { code_bytes: module.code_size(), ..Usage::default() }, limits)?;
+    let wasm_bytes = module.binary().map_or(0, <[u8]>::len);
+    store.late.set_usage(host, handle, Usage { modules: 1, wasm_bytes, code_bytes: module.code_size() });
+    let imports = resolve(store, host, module).map_err(|error| Stage::Resolve.failed(error))?;
+    let linked = instantiate(context, module, &imports)?;
+    let instance = Instance::new_handle(context.opaque().id(), linked.instance);
+    if let Err(error) = instance.run_start(context) {
+        // The guest cannot name the module, so it would stay for ever. None of its frames is left, and nobody could import from it.
+        let _gone = take_away(context.opaque(), &linked);
+        return Err(Stage::Start.failed(error));
+    }
+    context.opaque().late.set_state(host, handle, State::Linked(linked));
+    Ok(())
+}
+
+/// Makes the module's instance. Unlike other instances it does not count towards the limits of the store's [`crate::ResourceLimiter`], but its memories and
+/// tables do.
+fn instantiate<T: 'static>(
+    context: &mut StoreContextMut<'_, T>,
     module: &Module,
     imports: &[Extern],
-) -> Result<InstanceId, Failure> {
-    let info = module.info();
-    let tables = info.tables.len() - info.imported_tables;
-    let memories = info.memories.len() - info.imported_memories;
+) -> Result<Linked, Failure> {
+    let (tables, memories) = own_counts(module);
     context.0.check_counts(0, tables, memories).map_err(|error| Stage::Limit.failed(error))?;
     let imports: Vec<_> = imports.iter().map(|item| item.to_runtime().into()).collect();
-    let result = context.enter(|store| store.runtime_mut().instantiate(module.runtime(), &imports));
+    let result = context.enter(|store| store.runtime_mut().instantiate_late(module.runtime(), &imports));
+    let (instance, late) = result.map_err(|error| Stage::Instantiate.failed(instantiate_failed(context.0, error)))?;
     let store = context.opaque();
     store.counts.tables += tables;
     store.counts.memories += memories;
-    let id = result.map_err(|error| Stage::Instantiate.failed(instantiate_failed(context.0, error)))?;
-    let store = context.opaque();
-    store.add_instance(id, module.clone());
-    store.late.adopt(host, id);
-    let instance = Instance::new_handle(store.id(), id);
-    instance.run_start(context).map_err(|error| Stage::Start.failed(error))?;
-    Ok(id)
+    store.late.set_module(instance, Some(module.clone()));
+    Ok(Linked { instance, late, module: module.clone() })
+}
+
+/// How many tables and memories a module defines.
+fn own_counts(module: &Module) -> (usize, usize) {
+    let info = module.info();
+    (info.tables.len() - info.imported_tables, info.memories.len() - info.imported_memories)
+}
+
+/// Removes a late module's instance.
+fn take_away(store: &mut StoreOpaque, linked: &Linked) -> Result<(), RemoveError> {
+    store.runtime_mut().remove_late(linked.late)?;
+    let (tables, memories) = own_counts(&linked.module);
+    store.counts.tables -= tables;
+    store.counts.memories -= memories;
+    store.late.set_module(linked.instance, None);
+    Ok(())
+}
+
+/// Removes a late module, or gives up compiling it.
+pub(super) fn remove(store: &mut StoreOpaque, host: InstanceId, handle: u32) -> Result<(), RemoveError> {
+    match store.late.state(host, handle).cloned() {
+        None => return Err(RemoveError::Unknown),
+        Some(State::Linking) => return Err(RemoveError::Running),
+        Some(State::Failed(..)) => {}
+        Some(State::Pending(request, _)) => request.cancel(),
+        Some(State::Linked(linked)) => take_away(store, &linked)?,
+    }
+    store.late.forget(host, handle);
+    Ok(())
 }

@@ -1,8 +1,12 @@
 //! [`Registry`]: what a store knows of its late modules.
 
+use super::code::JitErrorCode;
+use super::compile::Request;
 use super::limits::JitLimits;
+use crate::Module;
 use std::collections::HashMap;
-use wasmo_runtime::InstanceId;
+use std::sync::Arc;
+use wasmo_runtime::{InstanceId, LateId};
 
 /// The handles of one host instance go up to this.
 const MAX_HANDLE: u32 = i32::MAX as u32;
@@ -34,13 +38,40 @@ impl Usage {
             code_bytes: self.code_bytes.saturating_add(other.code_bytes),
         }
     }
+
+    fn minus(self, other: Self) -> Self {
+        Self {
+            modules: self.modules.saturating_sub(other.modules),
+            wasm_bytes: self.wasm_bytes.saturating_sub(other.wasm_bytes),
+            code_bytes: self.code_bytes.saturating_sub(other.code_bytes),
+        }
+    }
 }
 
-/// A late module.
+/// How far a late module has come.
+#[derive(Clone, Debug)]
+pub(super) enum State {
+    /// It is being compiled in the background; the limits are those of the guest that asked.
+    Pending(Arc<Request>, Option<JitLimits>),
+    /// It is being linked; its start function may be running. Nobody can import from it.
+    Linking,
+    /// It can be imported from.
+    Linked(Linked),
+    /// What was asked for in the background has failed, and this is why.
+    Failed(JitErrorCode, String),
+}
+
+/// A late module's instance.
+#[derive(Clone, Debug)]
+pub(super) struct Linked {
+    pub(super) instance: InstanceId,
+    pub(super) late: LateId,
+    pub(super) module: Module,
+}
+
 #[derive(Debug)]
 struct Entry {
-    /// `None` while its start function has not returned: until then nobody can import from it.
-    linked: Option<InstanceId>,
+    state: State,
     usage: Usage,
 }
 
@@ -55,21 +86,37 @@ struct Family {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     families: HashMap<InstanceId, Family>,
-    /// The host instances of the late modules' instances.
-    hosts: HashMap<InstanceId, InstanceId>,
+    /// The modules of the late modules' instances.
+    modules: HashMap<InstanceId, Module>,
     usage: Usage,
     last_error: String,
 }
 
 impl Registry {
-    /// The instance to which a module is added that `instance` asks for: itself, or its host if it is itself a late module's.
-    pub(super) fn host_of(&self, instance: InstanceId) -> InstanceId {
-        self.hosts.get(&instance).copied().unwrap_or(instance)
-    }
-
     /// The instance of a late module that is linked.
     pub(super) fn linked(&self, host: InstanceId, handle: u32) -> Option<InstanceId> {
-        self.families.get(&host)?.modules.get(&handle)?.linked
+        match self.state(host, handle)? {
+            State::Linked(linked) => Some(linked.instance),
+            _ => None,
+        }
+    }
+
+    /// How far a late module has come; `None` when there is none.
+    pub(super) fn state(&self, host: InstanceId, handle: u32) -> Option<&State> {
+        self.families.get(&host)?.modules.get(&handle).map(|entry| &entry.state)
+    }
+
+    /// The module of a late module's instance.
+    pub(crate) fn module(&self, instance: InstanceId) -> Option<&Module> {
+        self.modules.get(&instance)
+    }
+
+    /// Sets or takes away the module of a late module's instance.
+    pub(super) fn set_module(&mut self, instance: InstanceId, module: Option<Module>) {
+        match module {
+            Some(module) => self.modules.insert(instance, module),
+            None => self.modules.remove(&instance),
+        };
     }
 
     /// What all late modules use.
@@ -77,38 +124,53 @@ impl Registry {
         self.usage
     }
 
-    /// Takes a handle for a module that is about to be linked; `None` when all were used.
-    pub(super) fn reserve(&mut self, host: InstanceId, usage: Usage) -> Option<u32> {
+    /// Takes a handle for a module; `None` when all were used.
+    pub(super) fn reserve(&mut self, host: InstanceId, state: State, usage: Usage) -> Option<u32> {
         let family = self.families.entry(host).or_default();
         if family.next > MAX_HANDLE {
             return None;
         }
         let handle = family.next;
         family.next += 1;
-        family.modules.insert(handle, Entry { linked: None, usage });
+        family.modules.insert(handle, Entry { state, usage });
         self.usage = self.usage.plus(usage);
         Some(handle)
     }
 
-    /// Records whose instance is a late module of `host`.
-    pub(super) fn adopt(&mut self, host: InstanceId, instance: InstanceId) {
-        self.hosts.insert(instance, host);
+    fn entry(&mut self, host: InstanceId, handle: u32) -> Option<&mut Entry> {
+        self.families.get_mut(&host)?.modules.get_mut(&handle)
     }
 
-    /// Makes a module whose start function has returned one that others can import from.
-    pub(super) fn publish(&mut self, host: InstanceId, handle: u32, instance: InstanceId) {
-        if let Some(entry) = self.families.get_mut(&host).and_then(|family| family.modules.get_mut(&handle)) {
-            entry.linked = Some(instance);
+    /// A module has come further.
+    pub(super) fn set_state(&mut self, host: InstanceId, handle: u32, state: State) {
+        if let Some(entry) = self.entry(host, handle) {
+            entry.state = state;
         }
     }
 
-    /// Forgets a module that could not be linked.
+    /// What a module uses is known better.
+    pub(super) fn set_usage(&mut self, host: InstanceId, handle: u32, usage: Usage) {
+        if let Some(entry) = self.entry(host, handle) {
+            let before = std::mem::replace(&mut entry.usage, usage);
+            self.usage = self.usage.minus(before).plus(usage);
+        }
+    }
+
+    /// Forgets a module.
     pub(super) fn forget(&mut self, host: InstanceId, handle: u32) {
         let entry = self.families.get_mut(&host).and_then(|family| family.modules.remove(&handle));
         if let Some(Entry { usage, .. }) = entry {
-            self.usage.modules -= usage.modules;
-            self.usage.wasm_bytes -= usage.wasm_bytes;
-            self.usage.code_bytes -= usage.code_bytes;
+            self.usage = self.usage.minus(usage);
+        }
+    }
+
+    /// Forgets a module that could not be added, and of whose handle nobody learnt.
+    pub(super) fn withdraw(&mut self, host: InstanceId, handle: u32) {
+        self.forget(host, handle);
+        if let Some(family) = self.families.get_mut(&host)
+            && family.next == handle + 1
+        {
+            family.next = handle;
         }
     }
 
@@ -118,5 +180,15 @@ impl Registry {
 
     pub(super) fn set_last_error(&mut self, text: String) {
         self.last_error = text;
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        for entry in self.families.values().flat_map(|family| family.modules.values()) {
+            if let State::Pending(request, _) = &entry.state {
+                request.cancel();
+            }
+        }
     }
 }

@@ -137,7 +137,7 @@ impl StoreOpaque {
     }
 
     pub(crate) fn instance_module(&self, id: InstanceId) -> Option<&Module> {
-        self.instances.get(id.position())?.as_ref()
+        self.late.module(id).or_else(|| self.instances.get(id.position())?.as_ref())
     }
 
     /// Keeps host functions that an instance imports for as long as the store lives.
@@ -163,11 +163,13 @@ impl StoreOpaque {
     /// Functions of modules can be called as they are, and so can host functions that a module imports, for the runtime gives the import the module's own
     /// thunk. A host function that the host hands out itself gets its code here, the first time.
     pub(crate) fn func_to_raw(&mut self, func: FuncHandle) -> Result<u64> {
-        if self.runtime().lacks_exit_thunk(func) {
-            let thunks = self.thunks(self.runtime().func_type_id(func))?;
+        if self.runtime().lacks_exit_thunk(func)
+            && let Some(type_id) = self.runtime().func_type_id(func)
+        {
+            let thunks = self.thunks(type_id)?;
             self.runtime_mut().set_exit_thunk(func, thunks.exit);
         }
-        Ok(func.to_raw())
+        Ok(self.runtime().func_to_raw(func))
     }
 
     /// The thunks of a type, from any module in the store or else from the engine; both outlive the store's functions.
@@ -282,8 +284,11 @@ impl StoreOpaque {
         if runtime.host_data(func).is_some() {
             return Ok(None);
         }
+        let Some(type_id) = runtime.func_type_id(func) else {
+            bail!("the function is of a late module that was removed");
+        };
         // A function that no other module can reach, as a start function.
-        Ok(Some(self.thunks(runtime.func_type_id(func))?.enter))
+        Ok(Some(self.thunks(type_id)?.enter))
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::offset::{GUEST_SP, HOST_SP, INTERRUPT, UNWOUND_FROM};
 use super::{HOST_FAILED, INTERRUPTED, RETURNED};
-use std::arch::global_asm;
+use std::arch::{asm, global_asm};
 use wasmo_abi::trap::TrapCode;
 
 /// What [`super::EXIT`] leaves on the guest's stack.
@@ -33,6 +33,23 @@ pub(crate) struct EntryFrame {
 }
 
 const _: () = assert!(size_of::<EntryFrame>() == 192);
+
+/// The registers that functions keep for their callers: a host function that does not use one holds there what the guest had.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "a call would change them")]
+pub(crate) fn kept_registers() -> [usize; 10] {
+    let mut kept = [0; 10];
+    // SAFETY: the instructions write to the array only.
+    unsafe {
+        asm!(
+            "stp x19, x20, [{0}]", "stp x21, x22, [{0}, #16]", "stp x23, x24, [{0}, #32]",
+            "stp x25, x26, [{0}, #48]", "stp x27, x28, [{0}, #64]",
+            in(reg) kept.as_mut_ptr(),
+            options(nostack, preserves_flags),
+        );
+    }
+    kept
+}
 
 /// The trap that the instruction at `pc` means: `llvm.ubsantrap(code)` is `brk #(0x5500 | code)`.
 ///

@@ -33,7 +33,7 @@ use aarch64 as arch;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as arch;
 
-pub(crate) use arch::{EntryFrame, ExitFrame, trap_code_at};
+pub(crate) use arch::{EntryFrame, ExitFrame, kept_registers, trap_code_at};
 
 /// What [`enter`] answers when the guest returned.
 pub(crate) const RETURNED: u32 = 0;

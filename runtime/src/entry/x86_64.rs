@@ -6,7 +6,7 @@
 
 use super::offset::{GUEST_SP, HOST_SP, INTERRUPT, UNWOUND_FROM};
 use super::{HOST_FAILED, INTERRUPTED, RETURNED};
-use std::arch::global_asm;
+use std::arch::{asm, global_asm};
 use wasmo_abi::trap::TrapCode;
 
 /// What [`super::EXIT`] leaves on the guest's stack.
@@ -28,6 +28,23 @@ pub(crate) struct EntryFrame {
     pub(crate) guest_sp: usize,
     /// What `host_sp` was: the entry frame of the activation before.
     pub(crate) host_sp: usize,
+}
+
+/// The registers that functions keep for their callers: a host function that does not use one holds there what the guest had.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "a call would change them")]
+pub(crate) fn kept_registers() -> [usize; 6] {
+    let mut kept = [0; 6];
+    // SAFETY: the instructions write to the array only.
+    unsafe {
+        asm!(
+            "mov [{0}], rbx", "mov [{0} + 8], rbp", "mov [{0} + 16], r12",
+            "mov [{0} + 24], r13", "mov [{0} + 32], r14", "mov [{0} + 40], r15",
+            in(reg) kept.as_mut_ptr(),
+            options(nostack, preserves_flags),
+        );
+    }
+    kept
 }
 
 /// The trap that the instruction at `pc` means: `llvm.ubsantrap(code)` is `ud1l code(%eax), %eax`; `ud2` stands where LLVM thought that control

@@ -9,6 +9,7 @@ use super::const_expr::evaluate;
 use super::segment::{Dropped, SegmentError};
 use crate::arena::Arena;
 use crate::error::{Error, InstantiateError};
+use crate::late::LateId;
 use crate::memory::Memory;
 use crate::module::Module;
 use crate::pool::{Kind, Share};
@@ -65,24 +66,35 @@ impl Store {
     /// When a memory or a table cannot be made, or the embedder or the pool refuses its size; and the trap of an active
     /// segment that does not fit, where what other segments wrote before remains.
     pub fn instantiate(&mut self, module: &Arc<Module>, imports: &[Import]) -> Result<InstanceId, InstantiateError> {
-        let info = &module.info;
-        if imports.len() != info.imports.len() {
-            let (given, wanted) = (imports.len(), info.imports.len());
-            return Err(Error::Internal(format!("{given} imports were given where {wanted} are wanted")).into());
-        }
-        if module.code.entries.len() != info.bodies.len() {
-            return Err(Error::Internal("the module's code and its description differ".into()).into());
-        }
+        check_counts(module, imports)?;
+        self.check_live(imports)?;
         let alike =
             self.pool.keeps_instances() && module.imports_functions_only() && imports.iter().all(Import::is_host);
         if alike && let Some(instance) = module.idle.pop() {
             return Ok(self.revive(instance, module, imports)?);
         }
-        self.build(module, imports, alike)
+        self.build(module, imports, if alike { Kept::Alike } else { Kept::Anyhow })
     }
 
-    /// Makes an instance from nothing. `alike`: all of the module's instances that are made in this way are alike.
-    fn build(&mut self, module: &Arc<Module>, imports: &[Import], alike: bool) -> Result<InstanceId, InstantiateError> {
+    /// Makes the instance of a late module: the first that imports from it keeps it, and [`Store::remove_late`] takes it away. Otherwise as [`Store::instantiate`]; but what
+    /// is left of an instance that fails is removed, and host functions that it imports see as their caller the instance that they were exported by.
+    ///
+    /// # Errors
+    /// As [`Store::instantiate`].
+    pub fn instantiate_late(
+        &mut self,
+        module: &Arc<Module>,
+        imports: &[Import],
+    ) -> Result<(InstanceId, LateId), InstantiateError> {
+        check_counts(module, imports)?;
+        self.check_live(imports)?;
+        let id = self.build(module, imports, Kept::Removable)?;
+        let late = self.late_id(id).ok_or_else(|| Error::Internal("a late module's instance is missing".into()))?;
+        Ok((id, late))
+    }
+
+    /// Makes an instance from nothing.
+    fn build(&mut self, module: &Arc<Module>, imports: &[Import], kept: Kept) -> Result<InstanceId, InstantiateError> {
         let info = &module.info;
         let instance = Instance {
             id: InstanceId(0),
@@ -99,27 +111,64 @@ impl Store {
             elems: Dropped::default(),
             late_func_refs: RefCell::new(HashMap::new()),
             initial: None,
+            late: None,
+            exporters: Vec::new(),
+            import_refs: Vec::new(),
+            own_func_refs: RefCell::default(),
             share: Share::take(&self.pool, Kind::Instance)?,
         };
         // From here on the instance stays with the store, since tables and memories of the store refer to its context.
         // One that fails is reached by nobody, unless a segment of it was copied.
-        let (mut place, number) = self.shell.instances.push(instance);
+        let mut place = if kept == Kept::Removable {
+            self.late.insert(instance)
+        } else {
+            let (mut place, number) = self.shell.instances.push(instance);
+            // SAFETY: nobody else knows the instance yet.
+            unsafe { place.as_mut() }.id = InstanceId(number);
+            place
+        };
         // SAFETY: nobody else knows the instance yet.
         let instance = unsafe { place.as_mut() };
-        instance.id = InstanceId(number);
+        let (id, late) = (instance.id, instance.late);
         let head = VmContext { kind: VmContextKind::Instance, exec: self.exec(), instance: place.as_ptr().cast() };
         // SAFETY: the context begins with its head.
         unsafe { instance.context.head().write(head) };
+        if let Err(error) = self.fill(place, module, imports) {
+            if let Some(late) = late {
+                // No code of it has run, so that nothing stands against it.
+                let _gone = self.remove_late(late);
+            }
+            return Err(error);
+        }
+        if kept == Kept::Alike {
+            // SAFETY: no code of the instance has run, so still nobody else uses it.
+            unsafe { place.as_mut() }.settle();
+        }
+        Ok(id)
+    }
+
+    /// Gives an instance what it imports and defines.
+    fn fill(
+        &mut self,
+        mut place: NonNull<Instance>,
+        module: &Module,
+        imports: &[Import],
+    ) -> Result<(), InstantiateError> {
+        // SAFETY: nobody else knows the instance yet.
+        let instance = unsafe { place.as_mut() };
         self.fill_imports(instance, module, imports)?;
         self.fill_definitions(instance, module)?;
         // SAFETY: the exclusive borrow has ended; from here on instances are shared.
         let instance = unsafe { place.as_ref() };
-        self.copy_segments(instance, module)?;
-        if alike {
-            // SAFETY: no code of the instance has run, so still nobody else uses it.
-            unsafe { place.as_mut() }.settle();
+        self.copy_segments(instance, module)
+    }
+
+    /// Whether what is to be imported is there; an item of a late module that is gone is not.
+    fn check_live(&self, imports: &[Import]) -> Result<(), Error> {
+        if imports.iter().filter_map(Import::item).all(|item| self.has(item)) {
+            return Ok(());
         }
-        Ok(InstanceId(number))
+        Err(Error::Limit("an import is of a late module that was removed".into()))
     }
 
     fn fill_imports(&mut self, instance: &mut Instance, module: &Module, imports: &[Import]) -> Result<(), Error> {
@@ -129,9 +178,18 @@ impl Store {
             unsafe { instance.set::<u32>(layout.type_id(TypeIndex::from_position(position)), id) };
         }
         for (import, given) in info.imports.iter().zip(imports) {
+            if let Some(exporter) = given.item().and_then(|item| self.exporter(item)) {
+                self.late.pin(&[exporter]);
+                instance.exporters.push(exporter);
+            }
             match (import.entity, given.item()) {
                 (EntityRef::Func(func), item) => {
                     let record = match (given.host(), item) {
+                        (_, Some(Extern::Func(handle))) if instance.late.is_some() => {
+                            instance.import_refs.push(handle.record_place());
+                            let record = handle.record();
+                            VmFuncImport { code: record.code, context: record.context }
+                        }
                         (Some(host), _) => instance.import_host(module, func, host, self.exec())?,
                         (None, Some(Extern::Func(handle))) => {
                             let record = handle.record();
@@ -183,7 +241,7 @@ impl Store {
             let slot = memory_slot(place);
             // SAFETY: the layout has a slot for each memory.
             unsafe { instance.set(layout.memory(index), slot) };
-            instance.memories.push(self.link_memory(place));
+            instance.memories.push(self.link_memory(place, instance.late));
         }
         for (slot, func) in info.escaping.iter().enumerate() {
             let offset = layout.func_ref(FuncRefIndex::from_position(slot));
@@ -198,7 +256,7 @@ impl Store {
             let place = instance.global_place(index);
             // SAFETY: the record lies in the context, and no code runs yet.
             unsafe { place.write(VmGlobal(value)) };
-            let global: GlobalId = self.add_global(place, ty);
+            let global: GlobalId = self.add_global(place, ty, instance.late);
             instance.globals.push(global);
         }
         for ((index, &ty), init) in info.tables.iter().skip(info.imported_tables).zip(&info.table_inits) {
@@ -209,7 +267,7 @@ impl Store {
             // validator compared the type of the value.
             let table = unsafe { Table::new(ty, init, Some(instance.context.part::<VmTable>(offset)), &self.pool) }?;
             let (place, _) = instance.own_tables.push(table);
-            instance.tables.push(self.link_table(place));
+            instance.tables.push(self.link_table(place, instance.late));
         }
         Ok(())
     }
@@ -269,6 +327,29 @@ impl Instance {
         let context: *const VmHostFunc = &raw const self.host_funcs[position];
         Ok(VmFuncImport { code: thunks.exit as *const u8, context: context.cast_mut().cast() })
     }
+}
+
+/// How long a new instance is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    /// As long as its store; another store may have it then, since all of the module's instances that are made in this way are alike.
+    Alike,
+    /// As long as its store.
+    Anyhow,
+    /// Until it is removed.
+    Removable,
+}
+
+/// Whether there are as many imports as the module wants, and as much code.
+fn check_counts(module: &Module, imports: &[Import]) -> Result<(), Error> {
+    let (given, wanted) = (imports.len(), module.info.imports.len());
+    if given != wanted {
+        return Err(Error::Internal(format!("{given} imports were given where {wanted} are wanted")));
+    }
+    if module.code.entries.len() != module.info.bodies.len() {
+        return Err(Error::Internal("the module's code and its description differ".into()));
+    }
+    Ok(())
 }
 
 fn memory_slot(memory: NonNull<Memory>) -> VmMemorySlot {

@@ -10,6 +10,7 @@ pub(crate) mod segment;
 
 use crate::arena::Arena;
 use crate::func_ref::FuncHandle;
+use crate::late::LateId;
 use crate::memory::Memory;
 use crate::module::Module;
 use crate::pool::Share;
@@ -22,7 +23,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use wasmo_abi::index::{EntityIndex, FuncIndex, GlobalIndex, MemoryIndex, TableIndex};
+use wasmo_abi::index::{EntityIndex, FuncIndex, FuncRefIndex, GlobalIndex, MemoryIndex, TableIndex};
 use wasmo_abi::module::EntityRef;
 use wasmo_abi::vm::{VmContext, VmFuncImport, VmFuncRef, VmHostFunc};
 
@@ -50,7 +51,22 @@ pub struct Instance {
     pub(crate) late_func_refs: RefCell<HashMap<FuncIndex, FuncHandle>>,
     /// What brings the instance back to how it was made, when it is fit for another store.
     initial: Option<Initial>,
+    /// The late module that it is of, if it is.
+    pub(crate) late: Option<LateId>,
+    /// The late modules that it imports from, once for each import.
+    pub(crate) exporters: Vec<LateId>,
+    /// Of a late module: the records of the functions that it imports, by the import's index.
+    import_refs: Vec<NonNull<VmFuncRef>>,
+    /// Of a late module: see `late_func_refs`.
+    own_func_refs: RefCell<Arena<VmFuncRef>>,
     share: Share,
+}
+
+/// What an instance defines.
+pub(crate) struct OwnEntities<'a> {
+    pub(crate) memories: &'a [MemoryId],
+    pub(crate) tables: &'a [TableId],
+    pub(crate) globals: &'a [GlobalId],
 }
 
 impl Instance {
@@ -70,7 +86,49 @@ impl Instance {
         let module = self.module();
         let slot = module.info.func(func)?.func_ref?;
         // SAFETY: the layout has a record for each slot.
-        Some(FuncHandle(unsafe { self.context.part::<VmFuncRef>(module.layout.func_ref(slot)) }))
+        let record = unsafe { self.context.part::<VmFuncRef>(module.layout.func_ref(slot)) };
+        match self.late {
+            None => Some(FuncHandle::permanent(record)),
+            // SAFETY: what a late module imports lives at least as long as it.
+            Some(_) if module.info.defined_func(func).is_none() => unsafe {
+                FuncHandle::from_raw(self.import_refs.get(func.position())?.as_ptr() as u64)
+            },
+            Some(late) => Some(FuncHandle::late(record, late)),
+        }
+    }
+
+    /// A record for a function without a slot, made now; it lives as long as the instance of a late module.
+    pub(crate) fn new_func_record(&self, func: FuncIndex) -> NonNull<VmFuncRef> {
+        let (record, _) = self.own_func_refs.borrow_mut().push(crate::func_ref::NULL_ELEMENT);
+        // SAFETY: the record was just made and nobody else knows it.
+        unsafe { record.write(self.func_record(func, record.as_ptr())) };
+        record
+    }
+
+    /// What it defines, by the store's keys.
+    pub(crate) fn own_entities(&self) -> OwnEntities<'_> {
+        let info = &self.module().info;
+        OwnEntities {
+            memories: self.memories.get(info.imported_memories..).unwrap_or_default(),
+            tables: self.tables.get(info.imported_tables..).unwrap_or_default(),
+            globals: self.globals.get(info.imported_globals..).unwrap_or_default(),
+        }
+    }
+
+    /// The addresses of its context.
+    pub(crate) fn context_range(&self) -> std::ops::Range<usize> {
+        self.context.range()
+    }
+
+    /// Takes the instance, which nobody uses any more, apart; its records mean null from here on.
+    pub(crate) fn into_context(self) -> Context {
+        let module = self.module();
+        for position in 0..module.info.escaping.len() {
+            let offset = module.layout.func_ref(FuncRefIndex::from_position(position));
+            // SAFETY: the layout has a record for each slot.
+            unsafe { self.context.part::<VmFuncRef>(offset).write(crate::func_ref::NULL_ELEMENT) };
+        }
+        self.context
     }
 
     /// The table `table`.
@@ -121,7 +179,8 @@ impl Instance {
             None => {
                 // SAFETY: the layout has a record for each imported function, filled before any record is asked for.
                 let import = unsafe { self.context.part::<VmFuncImport>(module.layout.func_import(func)).read() };
-                VmFuncRef { type_id, code: import.code, context: import.context, func_ref: own }
+                let func_ref = self.import_refs.get(func.position()).map_or(own, |record| record.as_ptr().cast_const());
+                VmFuncRef { type_id, code: import.code, context: import.context, func_ref }
             }
         }
     }

@@ -204,13 +204,13 @@ impl Store {
         }
         let parts = &mut *instance;
         for (number, memory) in parts.memories.iter_mut().zip(parts.own_memories.iter()) {
-            *number = self.link_memory(memory);
+            *number = self.link_memory(memory, None);
         }
         for (number, table) in parts.tables.iter_mut().zip(parts.own_tables.iter()) {
-            *number = self.link_table(table);
+            *number = self.link_table(table, None);
         }
         for (index, &ty) in info.globals.iter() {
-            let number = self.add_global(instance.global_place(index), ty);
+            let number = self.add_global(instance.global_place(index), ty, None);
             instance.globals[index.position()] = number;
         }
         Ok(InstanceId(self.shell.instances.adopt(instance).1))

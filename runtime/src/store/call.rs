@@ -47,6 +47,11 @@ impl Store {
                 Err(error) => return Err(unsafe { refused(this, Failure::Error(error)) }),
             }
         }
+        // SAFETY: the store lives, as the caller promises.
+        if !unsafe { (*this).is_live(func) } {
+            // SAFETY: as above.
+            return Err(unsafe { refused(this, TrapCode::UninitializedElement.into()) });
+        }
         let record = func.record();
         // SAFETY: both kinds of context begin with their kind and live as long as the store.
         if unsafe { record.context.cast::<VmContextKind>().read() } == VmContextKind::HostFunc {

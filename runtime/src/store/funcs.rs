@@ -37,13 +37,13 @@ impl Store {
         let context = context.as_ptr().cast();
         // SAFETY: the record was just made and nobody else knows it.
         unsafe { record.write(VmFuncRef { type_id: ty, code, context, func_ref: record.as_ptr() }) };
-        FuncHandle(record)
+        FuncHandle::permanent(record)
     }
 
     /// Whether a function was made by [`Store::new_host_func`] without an exit thunk. Guests can call it only by
     /// importing it.
     pub fn lacks_exit_thunk(&self, func: FuncHandle) -> bool {
-        func.record().code as usize == entry::no_code()
+        self.is_live(func) && func.record().code as usize == entry::no_code()
     }
 
     /// Gives a function that [lacks](Store::lacks_exit_thunk) it the exit thunk of its type, so that guests can call it
@@ -51,14 +51,14 @@ impl Store {
     pub fn set_exit_thunk(&mut self, func: FuncHandle, exit: usize) {
         if self.lacks_exit_thunk(func) {
             // SAFETY: the record lives as long as the store, which is borrowed mutably, so no guest reads it meanwhile.
-            unsafe { (*func.0.as_ptr()).code = exit as *const u8 };
+            unsafe { (*func.record_place().as_ptr()).code = exit as *const u8 };
         }
     }
 
     /// The function `func` of an instance, whether it escapes or not; `None` when the module has no such function.
     pub fn func(&mut self, instance: InstanceId, func: FuncIndex) -> Option<FuncHandle> {
-        let instance = self.shell.instances.get(instance.0);
-        // SAFETY: instances live as long as the store, and are never borrowed mutably once they are made.
+        let instance = self.instance_place(instance);
+        // SAFETY: instances are never borrowed mutably once they are made.
         let instance = unsafe { instance.as_ref() };
         if let Some(handle) = instance.func(func) {
             return Some(handle);
@@ -67,28 +67,42 @@ impl Store {
         if let Some(&handle) = instance.late_func_refs.borrow().get(&func) {
             return Some(handle);
         }
-        let (record, _) = self.func_refs.push(NULL_ELEMENT);
-        // SAFETY: the record was just made and nobody else knows it.
-        unsafe { record.write(instance.func_record(func, record.as_ptr())) };
-        instance.late_func_refs.borrow_mut().insert(func, FuncHandle(record));
-        Some(FuncHandle(record))
+        let handle = match instance.late {
+            Some(late) => FuncHandle::late(instance.new_func_record(func), late),
+            None => {
+                let (record, _) = self.func_refs.push(NULL_ELEMENT);
+                // SAFETY: the record was just made and nobody else knows it.
+                unsafe { record.write(instance.func_record(func, record.as_ptr())) };
+                FuncHandle::permanent(record)
+            }
+        };
+        instance.late_func_refs.borrow_mut().insert(func, handle);
+        Some(handle)
     }
 
-    /// The engine-wide number of a function's type.
-    pub fn func_type_id(&self, func: FuncHandle) -> u32 {
-        func.record().type_id
+    /// The function as a `funcref` value; null when it is gone.
+    pub fn func_to_raw(&self, func: FuncHandle) -> u64 {
+        if self.is_live(func) { func.to_raw() } else { 0 }
+    }
+
+    /// The engine-wide number of a function's type; `None` when it is gone.
+    pub fn func_type_id(&self, func: FuncHandle) -> Option<u32> {
+        self.is_live(func).then(|| func.record().type_id)
     }
 
     /// What [`Store::new_host_func`] was given as `data`, if the function is the host's.
     pub fn host_data(&self, func: FuncHandle) -> Option<*mut u8> {
+        if !self.is_live(func) {
+            return None;
+        }
         // SAFETY: records of host functions live as long as the store.
         func.host().map(|host| unsafe { host.as_ref() }.data)
     }
 
     /// The thunk that a function's own module has for its type; `None` for functions of the host, for which
-    /// [`Store::call`] needs none.
+    /// [`Store::call`] needs none, and for those that are gone.
     pub fn enter_thunk(&self, func: FuncHandle) -> Option<EnterThunk> {
-        if func.host().is_some() {
+        if !self.is_live(func) || func.host().is_some() {
             return None;
         }
         let record = func.record();

@@ -1,6 +1,6 @@
 //! [`Store`]: everything that a guest can reach, and its execution context.
 //!
-//! Memories, tables, globals, functions and instances are made in a store and live as long as it does; they are named
+//! Memories, tables, globals, functions and instances are made in a store and live as long as it does, except those of late modules ([`crate::late`]); they are named
 //! by numbers ([`MemoryId`] …), functions by address ([`FuncHandle`]). Numbers and handles of one store mean nothing in
 //! another, and the embedding API keeps them apart.
 //!
@@ -26,8 +26,10 @@ use crate::exec::Exec;
 pub use crate::func_ref::FuncHandle;
 use crate::instance::Instance;
 use crate::interrupt::InterruptHandle;
+use crate::late::{Late, LateId};
 use crate::memory::Memory;
 use crate::pool::Pool;
+use crate::slots::Key;
 use crate::table::Table;
 use crate::trap::backtrace::{Backtrace, Start};
 use std::fmt;
@@ -40,15 +42,15 @@ use wasmo_abi::vm::{VmContext, VmExecContext, VmFuncRef, VmGlobal, VmHostFunc};
 
 /// A memory of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct MemoryId(pub(crate) u32);
+pub struct MemoryId(pub(crate) Key);
 
 /// A table of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TableId(pub(crate) u32);
+pub struct TableId(pub(crate) Key);
 
 /// A global of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct GlobalId(pub(crate) u32);
+pub struct GlobalId(pub(crate) Key);
 
 /// An instance of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,16 +119,25 @@ pub trait StoreHooks {
     fn out_of_fuel(&mut self) -> Result<u64, Failure>;
 }
 
+/// A memory or a table that a store knows.
+#[derive(Debug)]
+pub(crate) struct Known<T> {
+    pub(crate) place: NonNull<T>,
+    /// The late module that has defined it.
+    pub(crate) owner: Option<LateId>,
+}
+
 /// A global: where its content lies, in an instance's context or in the store.
 #[derive(Clone, Copy, Debug)]
-struct Global {
-    place: NonNull<VmGlobal>,
-    ty: GlobalType,
+pub(crate) struct Global {
+    pub(crate) place: NonNull<VmGlobal>,
+    pub(crate) ty: GlobalType,
+    pub(crate) owner: Option<LateId>,
 }
 
 /// Everything that a guest can reach; see the module's documentation.
 pub struct Store {
-    exec: NonNull<Exec>,
+    pub(crate) exec: NonNull<Exec>,
     /// Taken out only by drop.
     pub(crate) shell: ManuallyDrop<Shell>,
     hooks: Option<NonNull<dyn StoreHooks>>,
@@ -141,6 +152,8 @@ pub struct Store {
     host_globals: Arena<VmGlobal>,
     pub(crate) host_funcs: Arena<VmHostFunc>,
     pub(crate) func_refs: Arena<VmFuncRef>,
+    /// Instances that may go before the store does.
+    pub(crate) late: Late,
 }
 
 // SAFETY: all pointers of a store lead to what it owns, except those that the embedder gave it, which stand under the
@@ -182,13 +195,14 @@ impl Store {
             host_globals: Arena::default(),
             host_funcs: Arena::default(),
             func_refs: Arena::default(),
+            late: Late::default(),
         });
         let address: *mut Self = &raw mut *store;
         store.shell.enter(address, &options.epoch);
         Ok(store)
     }
 
-    fn exec_ref(&self) -> &Exec {
+    pub(crate) fn exec_ref(&self) -> &Exec {
         // SAFETY: the context lives as long as the store. What others write to it meanwhile is in cells or is read
         // through raw pointers.
         unsafe { self.exec.as_ref() }
@@ -246,10 +260,14 @@ impl Store {
     /// An instance of the store.
     ///
     /// # Panics
-    /// When the number is another store's.
+    /// When the number is another store's, or of a late module that is gone.
     pub fn instance(&self, instance: InstanceId) -> &Instance {
-        // SAFETY: instances live as long as the store and are not written once they are made.
-        unsafe { self.shell.instances.get(instance.0).as_ref() }
+        // SAFETY: instances are not written once they are made, and are removed only while nobody borrows the store.
+        unsafe { self.instance_place(instance).as_ref() }
+    }
+
+    pub(crate) fn instance_place(&self, instance: InstanceId) -> NonNull<Instance> {
+        self.late.instance(instance).unwrap_or_else(|| self.shell.instances.get(instance.0))
     }
 
     /// The number of instances made so far.
@@ -282,12 +300,13 @@ impl Drop for Store {
         let exec = unsafe { self.exec.as_ref() };
         let (entered, tables_written) = (exec.entered.get(), exec.vm.tables_written != 0);
         if entered {
-            for memory in &shell.memories {
+            for memory in shell.memories.iter() {
                 // SAFETY: memories live until their owners go, below.
-                unsafe { memory.as_ref() }.touch();
+                unsafe { memory.place.as_ref() }.touch();
             }
         }
         shell.instances.drain().for_each(|instance| instance.recycle(tables_written));
+        self.late.clear();
         match shell.reset(self.pool.zeroes_stacks()) {
             Some(shell) => self.pool.keep_shell(shell),
             None => self.pool.lose_shell(),

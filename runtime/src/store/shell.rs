@@ -1,6 +1,6 @@
 //! [`Shell`]: the parts of a store that the next store can use.
 
-use super::{Global, Store};
+use super::{Global, Known, Store};
 use crate::arena::Arena;
 use crate::error::Error;
 use crate::exec::Exec;
@@ -8,6 +8,7 @@ use crate::helper;
 use crate::instance::Instance;
 use crate::interrupt::Shared;
 use crate::memory::Memory;
+use crate::slots::Slots;
 use crate::stack::GuestStack;
 use crate::table::Table;
 use crate::trap::Registers;
@@ -28,10 +29,10 @@ pub(crate) struct Shell {
     pub(super) shared: Arc<Shared>,
     pub(crate) instances: Arena<Instance>,
     /// All memories by number: those of instances, and those that the host has made.
-    pub(super) memories: Vec<NonNull<Memory>>,
+    pub(crate) memories: Slots<Known<Memory>>,
     /// All tables, likewise.
-    pub(super) tables: Vec<NonNull<Table>>,
-    pub(super) globals: Vec<Global>,
+    pub(crate) tables: Slots<Known<Table>>,
+    pub(crate) globals: Slots<Global>,
 }
 
 // SAFETY: the shell owns its context, and its lists are empty when it goes from one store, and thread, to another.
@@ -67,7 +68,15 @@ impl Shell {
         let exec = NonNull::from(Box::leak(Box::new(exec)));
         let shared = Shared::new(exec);
         let instances = Arena::default();
-        Ok(Self { exec, stack, shared, instances, memories: Vec::new(), tables: Vec::new(), globals: Vec::new() })
+        Ok(Self {
+            exec,
+            stack,
+            shared,
+            instances,
+            memories: Slots::default(),
+            tables: Slots::default(),
+            globals: Slots::default(),
+        })
     }
 
     /// Whether a guest stack of `size` bytes is what it has.

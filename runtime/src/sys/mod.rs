@@ -4,4 +4,4 @@
 mod unix;
 
 #[cfg(unix)]
-pub(crate) use unix::{file, mmap, signal, thread};
+pub(crate) use unix::{code, file, mmap, signal, thread};

@@ -5,11 +5,10 @@
 //! as it leads upwards, within the stack and to known code.
 
 use super::Registers;
+use super::activations::{Activations, exit_registers, read_stack};
 use crate::code::{self, Location};
-use crate::entry::{EntryFrame, ExitFrame};
 use crate::exec::Exec;
 use crate::module::Module;
-use std::mem::{align_of, size_of};
 use std::sync::Arc;
 use wasmo_abi::index::FuncIndex;
 
@@ -88,15 +87,10 @@ impl Backtrace {
         };
         let exit = |address: usize| {
             // SAFETY: as the caller promises.
-            unsafe { read_stack::<ExitFrame>(exec, address) }.map(|frame| Registers {
-                pc: frame.return_address,
-                sp: address + size_of::<ExitFrame>(),
-                fp: frame.fp,
-                lr: 0,
-            })
+            unsafe { exit_registers(exec, address) }
         };
         // The context is as it was before that activation.
-        let (mut guest_sp, mut host_sp) = (exec.vm.guest_sp, exec.vm.host_sp);
+        let guest_sp = exec.vm.guest_sp;
         match start {
             Start::Waiting => {}
             Start::Trap(registers) => trace.walk(registers, guest_sp, true, &mut steps, &read),
@@ -107,12 +101,10 @@ impl Backtrace {
                 }
             }
         }
-        while guest_sp < exec.vm.guest_stack_high && steps > 0 {
-            let Some(registers) = exit(guest_sp) else { break };
-            // SAFETY: the host runs on top of this entry frame, which nobody writes to.
-            let entry = unsafe { (host_sp as *const EntryFrame).read() };
-            trace.walk(registers, entry.guest_sp, false, &mut steps, &read);
-            (guest_sp, host_sp) = (entry.guest_sp, entry.host_sp);
+        // SAFETY: the host runs, and returns to none of the calls meanwhile.
+        for activation in unsafe { Activations::of(exec) } {
+            let Some(registers) = exit(activation.exit).filter(|_| steps > 0) else { break };
+            trace.walk(registers, activation.end, false, &mut steps, &read);
         }
         trace
     }
@@ -144,17 +136,4 @@ impl Backtrace {
             }
         }
     }
-}
-
-/// Reads from the guest's stack, if that is where `address` lies.
-///
-/// # Safety
-/// Every content is a valid `T`, and nobody is writing to the stack.
-unsafe fn read_stack<T: Copy>(exec: &Exec, address: usize) -> Option<T> {
-    let end = address.checked_add(size_of::<T>())?;
-    if address < exec.vm.guest_stack_low || end > exec.vm.guest_stack_high || !address.is_multiple_of(align_of::<T>()) {
-        return None;
-    }
-    // SAFETY: the range lies within the stack, which is mapped, and is aligned.
-    Some(unsafe { (address as *const T).read() })
 }

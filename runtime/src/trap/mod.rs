@@ -3,6 +3,7 @@
 //! `catch` decides in a signal handler whether the guest has trapped. `unwind` steps from one frame of the guest to
 //! the one that called it, and [`backtrace`] turns such steps into functions and offsets.
 
+pub(crate) mod activations;
 pub mod backtrace;
 pub(crate) mod catch;
 pub(crate) mod unwind;

@@ -1,0 +1,129 @@
+//! [`CodeMapping`]: memory for code that is made while the process runs, mapped twice: once to be written, once to be executed.
+//!
+//! No page is ever writable and executable at one address, and small pieces of code can share pages, which changing the rights of pages would not allow.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr::{self, NonNull};
+
+/// The system's name for the memory, as it stands in `/proc/self/maps`.
+const NAME: &CStr = c"wasmo code";
+
+/// Memory at two addresses.
+#[derive(Debug)]
+pub(crate) struct CodeMapping {
+    write: NonNull<u8>,
+    run: NonNull<u8>,
+    len: usize,
+    file: OwnedFd,
+}
+
+// SAFETY: the mapping is memory like any other; it belongs to no thread.
+unsafe impl Send for CodeMapping {}
+// SAFETY: shared references only tell addresses; who writes promises that nobody else uses the range.
+unsafe impl Sync for CodeMapping {}
+
+impl CodeMapping {
+    /// `len` bytes, a multiple of the page size and not 0. They cost no memory before they are written.
+    pub(crate) fn new(len: usize) -> io::Result<Self> {
+        // SAFETY: the name ends in a zero byte.
+        let file = unsafe { libc::memfd_create(NAME.as_ptr(), libc::MFD_CLOEXEC) };
+        if file < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is new and nobody else's.
+        let file = unsafe { OwnedFd::from_raw_fd(file) };
+        let size = libc::off_t::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        // SAFETY: the descriptor is open.
+        if unsafe { libc::ftruncate(file.as_raw_fd(), size) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let write = map(&file, len, libc::PROT_READ | libc::PROT_WRITE)?;
+        let run = map(&file, len, libc::PROT_READ | libc::PROT_EXEC).inspect_err(|_| unmap(write, len))?;
+        Ok(Self { write, run, len, file })
+    }
+
+    /// The size in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Where the memory is executed.
+    pub(crate) fn address(&self) -> usize {
+        self.run.as_ptr() as usize
+    }
+
+    /// Writes code at `offset`, ready to be executed.
+    ///
+    /// # Safety
+    /// Nobody uses these bytes meanwhile, or executes what was there before.
+    pub(crate) unsafe fn write(&self, offset: usize, code: &[u8]) {
+        assert!(offset.checked_add(code.len()).is_some_and(|end| end <= self.len), "the code lies within the mapping");
+        // SAFETY: the range lies within the mapping, and is nobody's, as the caller promises.
+        unsafe {
+            ptr::copy_nonoverlapping(code.as_ptr(), self.write.as_ptr().add(offset), code.len());
+            make_coherent(self.write.as_ptr().add(offset) as usize, self.run.as_ptr().add(offset) as usize, code.len());
+        }
+    }
+
+    /// Gives the memory behind the first `len` bytes back to the system, where it will.
+    ///
+    /// # Safety
+    /// Nobody uses these bytes.
+    pub(crate) unsafe fn discard(&self, len: usize) {
+        let len = libc::off_t::try_from(len.min(self.len)).unwrap_or(0);
+        // SAFETY: the descriptor is open. A system that refuses keeps the memory, which does no harm.
+        unsafe {
+            libc::fallocate(self.file.as_raw_fd(), libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, 0, len);
+        }
+    }
+}
+
+impl Drop for CodeMapping {
+    fn drop(&mut self) {
+        unmap(self.write, self.len);
+        unmap(self.run, self.len);
+    }
+}
+
+fn map(file: &OwnedFd, len: usize, rights: libc::c_int) -> io::Result<NonNull<u8>> {
+    // SAFETY: the system chooses an unused address, so nothing that exists is touched.
+    let base = unsafe { libc::mmap(ptr::null_mut(), len, rights, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+    if base == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(base.cast()).ok_or_else(|| io::Error::other("the system mapped address 0"))
+}
+
+fn unmap(base: NonNull<u8>, len: usize) {
+    // SAFETY: the mapping was made by `map` with this length, and its owner lets go of it with all who point into it.
+    unsafe { libc::munmap(base.as_ptr().cast(), len) };
+}
+
+/// Makes instructions that were written at `write` those that are fetched at `run`. The processor sees to it by itself.
+#[cfg(target_arch = "x86_64")]
+unsafe fn make_coherent(_write: usize, _run: usize, _len: usize) {}
+
+/// Makes instructions that were written at `write` those that are fetched at `run`: cleans the data cache, then empties the instruction cache (Arm Architecture
+/// Reference Manual, B2.4.4).
+///
+/// # Safety
+/// Both ranges are mapped.
+#[cfg(target_arch = "aarch64")]
+unsafe fn make_coherent(write: usize, run: usize, len: usize) {
+    use std::arch::asm;
+    /// The smallest line that the architecture has, so that each is met.
+    const LINE: usize = 16;
+    // SAFETY: these instructions change no memory, and the ranges are mapped, as the caller promises.
+    unsafe {
+        for line in (write & !(LINE - 1)..write + len).step_by(LINE) {
+            asm!("dc cvau, {}", in(reg) line, options(nostack, preserves_flags));
+        }
+        asm!("dsb ish", options(nostack, preserves_flags));
+        for line in (run & !(LINE - 1)..run + len).step_by(LINE) {
+            asm!("ic ivau, {}", in(reg) line, options(nostack, preserves_flags));
+        }
+        asm!("dsb ish", "isb", options(nostack, preserves_flags));
+    }
+}
