@@ -57,16 +57,8 @@ impl Machine {
                 let noun = if required == 1 { "argument" } else { "arguments" };
                 return Err(Error::new(format!("{name}: expected {least}{required} {noun}, got {count}")));
             }
-            if self.heap.stack_limit.is_null() {
-                // SAFETY: everything up to the last argument is in use, nothing above it is.
-                unsafe { self.collect(frame.add(2 + count)) }?;
-            }
-            // SAFETY: `frame` is a place in the stack.
-            let used = unsafe { frame.offset_from(self.stack) }.cast_unsigned();
-            let end = used + proto.frame.max(count + 3);
-            if end > self.stack_ready && !self.extend_stack(end) {
-                return Err(Error::new(format!("recursion too deep in {}", proto.name)));
-            }
+            // SAFETY: the words are in place.
+            unsafe { self.prepare(frame, count, proto) }?;
             if proto.rest {
                 let mut list = Value::NULL;
                 for index in (required..count).rev() {
@@ -76,9 +68,27 @@ impl Machine {
                 // SAFETY: the frame has a word for every parameter.
                 unsafe { frame.add(2 + required).write(list) };
             }
-            let Some(entry) = proto.entry.get() else { return Ok(Entered::Code(proto.code.as_ptr())) };
+            match proto.heat.get() {
+                0 if proto.entry.get().is_none() => self.procedure_is_hot(callee, proto),
+                0 => {}
+                heat => proto.heat.set(heat - 1),
+            }
+            let interpreted = Ok(Entered::Code(proto.code.as_ptr()));
+            let Some(entry) = proto.entry.get() else { return interpreted };
+            let room = self.native_room;
+            if room < proto.frame_with(count) {
+                return interpreted;
+            }
+            // SAFETY: the link is in place; compiled code may use its word.
+            let link = unsafe { frame.add(1).read() };
+            self.set_native_end(frame.wrapping_add(room));
             // SAFETY: whoever sets an entry promises that it does what `Entry` says.
-            match unsafe { entry(self, frame) } {
+            let result = unsafe { entry(self, frame) };
+            self.native_room = room;
+            self.set_native_end(ptr::without_provenance_mut(usize::MAX));
+            // SAFETY: as above.
+            unsafe { frame.add(1).write(link) };
+            match result {
                 Value::FAILED => {
                     return Err(self
                         .pending

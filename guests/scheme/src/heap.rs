@@ -47,8 +47,8 @@ struct Large {
 pub struct Heap {
     /// Where the stack ends for the machine's check on entering a procedure; null asks for a collection.
     pub stack_limit: *mut Value,
-    /// Asks for a collection at every safe point, which finds values that nothing keeps alive. For tests.
-    pub collect_always: bool,
+    /// Whether a collection is asked for at every safe point.
+    pub(crate) collects_always: bool,
     /// The first free cell of every class; a free cell's first word is the address of the next.
     free: [*mut Value; CLASSES],
     chunks: [Vec<*mut Chunk>; CLASSES],
@@ -69,7 +69,7 @@ impl Default for Heap {
     fn default() -> Self {
         Heap {
             stack_limit: ptr::null_mut(),
-            collect_always: false,
+            collects_always: false,
             free: [ptr::null_mut(); CLASSES],
             chunks: [const { Vec::new() }; CLASSES],
             swept: [0; CLASSES],
@@ -173,6 +173,12 @@ impl Heap {
         Closure::from_address(header)
     }
 
+    /// Asks for a collection at every safe point from now on, which finds values that nothing keeps alive. For tests.
+    pub fn collect_always(&mut self) {
+        self.collects_always = true;
+        self.stack_limit = ptr::null_mut();
+    }
+
     /// Whether `bytes` more may be allocated at once.
     pub fn has_room(&self, bytes: usize) -> bool {
         bytes <= HARD_LIMIT / 2 && self.size <= 2 * HARD_LIMIT
@@ -186,6 +192,11 @@ impl Heap {
     /// Bytes that the heap has taken from its host, for tests and statistics.
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// Where the address of the first free cell for a pair is kept, for compiled code. There is none when it is null.
+    pub(crate) fn free_pairs(&self) -> *const *mut Value {
+        &raw const self.free[1]
     }
 
     #[inline]

@@ -3,7 +3,7 @@
 //! Text goes through [`reader`] (data), `analyse` (a resolved [`tree`]), `emit` (instructions of
 //! [`op`]) and `run` (a register machine with its own stack, so that deep recursion is an error and
 //! not a trap). `value`, `object` and [`heap`] say how data looks in memory; [`proto`] holds the seam
-//! at which a JIT replaces a procedure's instructions by machine code.
+//! at which the [`jit`] replaces a procedure's instructions by machine code.
 //!
 //! The language: integers of 63 bits (a result that needs more is an error), booleans, characters,
 //! immutable strings, symbols, pairs, vectors, procedures; `lambda`, `define`, `let` in all forms,
@@ -13,6 +13,7 @@
 pub mod error;
 pub mod heap;
 pub mod inline;
+pub mod jit;
 pub mod machine;
 pub mod object;
 pub mod op;
@@ -30,6 +31,6 @@ mod primitives;
 mod run;
 
 pub use error::Error;
-pub use machine::Machine;
+pub use machine::{Machine, Program};
 pub use printer::Style;
 pub use value::Value;

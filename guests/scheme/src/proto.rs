@@ -1,20 +1,18 @@
-//! Procedures as the machine runs them, and the seam where a JIT takes over.
+//! Procedures as the machine runs them, and the seam where the JIT takes over.
 
 use crate::machine::Machine;
 use crate::op::Op;
-use crate::tree::Lambda;
 use crate::value::Value;
 use std::cell::Cell;
-use std::rc::Rc;
 
 /// Machine code for a procedure. In wasm this type is an index into the guest's function table, so a
-/// JIT that links a late module puts the index of its new function here.
+/// late module puts the index of its new function here.
 ///
 /// `frame` is the callee's frame, laid out as `op` describes with all arguments in place (a list of
 /// the remaining ones included) and the words from there to [`Proto::frame`] reserved. The function
 /// returns the result, or [`Value::FAILED`] after it has left an error in [`Machine::pending`], or
 /// [`Value::TAIL_CALL`] after it has put the callee at `frame[0]`, the arguments from `frame[2]` on
-/// and their number into [`Machine::tail_arguments`]; it leaves `frame[1]` alone.
+/// and their number into [`Machine::tail_arguments`].
 pub type Entry = unsafe extern "C" fn(machine: *mut Machine, frame: *mut Value) -> Value;
 
 /// Where a new closure finds a value that it captures.
@@ -40,8 +38,28 @@ pub struct Proto {
     pub code: Box<[Op]>,
     /// What a closure of it captures.
     pub captures: Box<[Source]>,
+    /// How many more calls the interpreter does by itself, before it looks whether there is `entry` or the
+    /// procedure should be compiled. Zero once there is `entry`.
+    pub heat: Cell<u32>,
     /// Machine code that runs instead of `code`, once there is any.
     pub entry: Cell<Option<Entry>>,
-    /// What a JIT compiles; none for the top level, which runs once.
-    pub tree: Option<Rc<Lambda>>,
+    /// The number of arguments that `fast` takes, plus one; zero when there is no such function.
+    pub key: Cell<u32>,
+    /// Where in the table the function is that compiled code calls with frame, closure and arguments.
+    pub fast: Cell<u32>,
+    /// Whether the JIT shall leave it alone, because it has compiled it before.
+    pub is_rejected: Cell<bool>,
+}
+
+impl Proto {
+    /// How many words of the stack a call with `count` arguments needs.
+    pub(crate) fn frame_with(&self, count: usize) -> usize {
+        self.frame.max(count + 3)
+    }
+
+    /// Gives the procedure machine code.
+    pub fn set_entry(&self, entry: Entry) {
+        self.entry.set(Some(entry));
+        self.heat.set(0);
+    }
 }

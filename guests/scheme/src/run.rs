@@ -43,16 +43,17 @@ impl Machine {
         unsafe {
             self.stack.write(closure);
             self.stack.add(1).write(Value::ZERO);
-            self.run(self.stack)
+            self.run(self.stack, 0)
         }
     }
 
-    /// Runs the procedure whose frame, with callee and no arguments, is at `fp`, until it returns.
+    /// Runs the procedure whose frame, with callee and `count` arguments, is at `fp`, until it returns.
     ///
     /// # Safety
     ///
-    /// `fp` must be in the stack, with a callee at word 0 and a zero link at word 1.
-    unsafe fn run(&mut self, mut fp: *mut Value) -> Result<Value, Error> {
+    /// `fp` must be in the stack, with a callee at word 0, a zero link at word 1 and arguments from word 2 on; all words below
+    /// must be valid values.
+    pub(crate) unsafe fn run(&mut self, mut fp: *mut Value, count: usize) -> Result<Value, Error> {
         macro_rules! r {
             ($index:expr) => {
                 // SAFETY: `emit` uses registers below the frame's size, which entering checked.
@@ -131,17 +132,15 @@ impl Machine {
                 r!(base + 1) = link_to(pc, base);
                 // SAFETY: the callee's frame starts inside this one.
                 let frame = unsafe { fp.add(usize::from(base)) };
-                // The common case in line: a closure of interpreted code with room for its frame.
+                // The common case in line: a closure of code that is not hot yet, with room for its frame.
                 match Closure::of(r!(base)) {
                     Some(closure) => {
                         // SAFETY: procedures live as long as the machine.
                         let proto = unsafe { &*closure.proto() };
                         let end = frame.wrapping_add(proto.frame);
-                        if proto.params == count
-                            && !proto.rest
-                            && proto.entry.get().is_none()
-                            && end <= self.heap.stack_limit
-                        {
+                        let heat = proto.heat.get();
+                        if proto.params == count && !proto.rest && heat != 0 && end <= self.heap.stack_limit {
+                            proto.heat.set(heat - 1);
                             fp = frame;
                             pc = proto.code.as_ptr();
                         } else {
@@ -165,11 +164,9 @@ impl Machine {
                         // SAFETY: procedures live as long as the machine.
                         let proto = unsafe { &*closure.proto() };
                         let end = fp.wrapping_add(proto.frame);
-                        if proto.params == count
-                            && !proto.rest
-                            && proto.entry.get().is_none()
-                            && end <= self.heap.stack_limit
-                        {
+                        let heat = proto.heat.get();
+                        if proto.params == count && !proto.rest && heat != 0 && end <= self.heap.stack_limit {
+                            proto.heat.set(heat - 1);
                             pc = proto.code.as_ptr();
                         } else {
                             enter!(fp, count)
@@ -190,7 +187,7 @@ impl Machine {
             }};
         }
 
-        enter!(fp, 0);
+        enter!(fp, count);
         loop {
             // SAFETY: `pc` is inside the running procedure's code.
             let op = unsafe { *pc };
@@ -413,7 +410,7 @@ impl Machine {
 
     #[cold]
     #[inline(never)]
-    fn not_integers(&self, name: &str, a: Value, b: Value) -> Error {
+    pub(crate) fn not_integers(&self, name: &str, a: Value, b: Value) -> Error {
         self.wrong_type(name, "an integer", if a.is_integer() { b } else { a })
     }
 
@@ -430,7 +427,7 @@ impl Machine {
 
     #[cold]
     #[inline(never)]
-    fn bad_element(&self, name: &str, vector: Value, index: Value) -> Error {
+    pub(crate) fn bad_element(&self, name: &str, vector: Value, index: Value) -> Error {
         match Vector::of(vector) {
             None => self.wrong_type(name, "a vector", vector),
             Some(_) if !index.is_integer() => self.wrong_type(name, "an integer", index),
@@ -444,7 +441,7 @@ impl Machine {
 
     #[cold]
     #[inline(never)]
-    fn undefined(&self, symbol: u32) -> Error {
+    pub(crate) fn undefined(&self, symbol: u32) -> Error {
         Error::new(format!("undefined variable: {}", self.symbols.name(symbol)))
     }
 }

@@ -1,5 +1,4 @@
-//! The resolved program: what `analyse` makes of data, `emit` makes code of, and a JIT will make wasm
-//! of. Every name has become a [`Var`], a global or a keyword; every special form one of a few nodes.
+//! The resolved program: what `analyse` makes of data and `emit` makes code of. Every name has become a [`Var`], a global or a keyword; every special form one of a few nodes.
 
 use crate::inline::Inline;
 use crate::value::Value;

@@ -1,5 +1,5 @@
-//! The tagged 64-bit word that every Scheme value is, here, on the machine's stack, in the heap and,
-//! later, in code that a JIT makes.
+//! The tagged 64-bit word that every Scheme value is, here, on the machine's stack, in the heap and
+//! in the code that the JIT makes.
 //!
 //! | low bits | meaning | rest of the word |
 //! |---|---|---|
@@ -58,6 +58,10 @@ impl Value {
     pub const FAILED: Value = constant(5);
     /// Returned by compiled code to say that its frame now holds the callee and arguments of a tail call.
     pub const TAIL_CALL: Value = constant(6);
+    /// What the two special results and values that are no results at all have in common, outside of [`Self::SPECIAL_BITS`].
+    pub(crate) const SPECIAL: u64 = Self::FAILED.0 & !Self::SPECIAL_BITS;
+    /// The bits in which special results differ.
+    pub(crate) const SPECIAL_BITS: u64 = 0x30;
     /// The integer 0, also what unused stack words are filled with.
     pub const ZERO: Value = Value(0);
 
@@ -110,6 +114,12 @@ impl Value {
     #[inline]
     pub(crate) const fn tag(self) -> u64 {
         self.0 & tag::MASK
+    }
+
+    /// Whether this is the address of an object on the heap.
+    #[inline]
+    pub(crate) const fn is_address(self) -> bool {
+        matches!(self.tag(), tag::PAIR | tag::CLOSURE | tag::OBJECT)
     }
 
     /// Whether this is an integer.
@@ -165,3 +175,10 @@ impl Value {
         matches!(self.tag(), tag::CLOSURE | tag::PRIMITIVE)
     }
 }
+
+// The values that no procedure returns are UNDEFINED, FAILED, TAIL_CALL and one that does not exist.
+const _: () = assert!(
+    Value::UNDEFINED.0 & !Value::SPECIAL_BITS == Value::SPECIAL
+        && Value::TAIL_CALL.0 & !Value::SPECIAL_BITS == Value::SPECIAL
+        && Value::UNSPECIFIED.0 & !Value::SPECIAL_BITS != Value::SPECIAL
+);

@@ -11,8 +11,7 @@ fn check(table: &[(&str, &str)]) {
     for (program, expected) in table {
         assert_eq!(result(program), *expected, "{program}");
         let mut machine = Machine::new(Box::new(Sink::default()));
-        machine.heap.collect_always = true;
-        machine.heap.stack_limit = std::ptr::null_mut();
+        machine.heap.collect_always();
         assert_eq!(result_on(&mut machine, program), *expected, "{program}, collecting always");
     }
 }

@@ -11,6 +11,7 @@ mod call;
 mod scope;
 
 use crate::error::Error;
+use crate::heap::Heap;
 use crate::inline::Inline;
 use crate::op::Op;
 use crate::proto::{Proto, Source};
@@ -22,11 +23,15 @@ use std::rc::Rc;
 
 /// Where finished procedures and constants go: tables of the machine that outlive the program's code.
 pub struct Output<'a> {
+    /// Where closures that capture nothing are made, once and for all.
+    pub heap: &'a mut Heap,
     /// All procedures; code refers to them by index.
     #[expect(clippy::vec_box, reason = "closures hold procedures' addresses, so they must not move")]
     pub protos: &'a mut Vec<Box<Proto>>,
     /// All constants; code refers to them by index.
     pub constants: &'a mut Vec<Value>,
+    /// How many calls make a procedure hot.
+    pub heat: u32,
 }
 
 /// What becomes of an expression's value.
@@ -96,8 +101,11 @@ pub fn emit(lambda: &Rc<Lambda>, captures: Vec<Source>, output: &mut Output<'_>)
         frame: usize::from(frame),
         code: code.into(),
         captures: captures.into(),
+        heat: Cell::new(output.heat),
         entry: Cell::new(None),
-        tree: Some(lambda.clone()),
+        key: Cell::new(0),
+        fast: Cell::new(0),
+        is_rejected: Cell::new(false),
     };
     let index = index_of(output.protos.len())?;
     output.protos.push(Box::new(proto));

@@ -156,6 +156,12 @@ impl Function<'_, '_> {
         };
         let captures = lambda.free.iter().map(source).collect();
         let k = emit(lambda, captures, self.output)?;
+        if lambda.free.is_empty() {
+            // All closures of it are the same.
+            let proto = &raw const *self.output.protos[k as usize];
+            let closure = self.output.heap.closure(proto, 0).value();
+            return self.constant(closure, target);
+        }
         self.deliver(target, |d| Op::Closure { d, k });
         Ok(())
     }
