@@ -26,9 +26,9 @@ setup:
 build: setup
 	$(CARGO) build --release --locked
 
+# The guest runs a program, compiles what is called often to a module of its own, has that linked into itself, and runs the program again.
 demo: build
-	@echo '--- guests/scheme/demo.scm' && cat guests/scheme/demo.scm && echo '--- result'
-	$(RUN) run --stats --dir guests/scheme $(SCHEME) guests/scheme/demo.scm
+	$(RUN) run --stats $(SCHEME) --demo
 
 test: setup lint invariants unit guests real
 

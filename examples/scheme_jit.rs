@@ -1,8 +1,8 @@
 //! A host that drives a guest's JIT: `cargo run --release --example scheme_jit [PROGRAM.scm]`.
 //!
 //! The guest is a Scheme interpreter, built as a library (`guests/scheme-reactor`). The host has it run a program, asks it for a
-//! WebAssembly module of what was called often, and links that into the running instance: the module imports the guest's own memory and table, and
-//! its start function puts the new functions where the interpreter looks for them. Then the same program runs again.
+//! WebAssembly module of what was called often, and links that into the running instance (`Instance::add_module`): the module imports the
+//! guest's own memory and table, and its start function puts the new functions where the interpreter looks for them. Then the same program runs again.
 
 use std::time::Instant;
 use wasmo::{Engine, Instance, Linker, Module, Result, Store, WasmParams, WasmResults, anyhow, bail};
@@ -88,18 +88,6 @@ impl Guest {
         self.call::<i32, ()>("free_module", handle)?;
         Ok(Some(bytes))
     }
-
-    /// Links a module of the guest's own making into it.
-    fn add_module(&mut self, bytes: &[u8]) -> Result<()> {
-        let module = Module::new(self.store.engine(), bytes)?;
-        let mut imports = Vec::new();
-        for import in module.imports() {
-            let item = self.instance.get_export(&mut self.store, import.name());
-            imports.push(item.ok_or_else(|| anyhow!("the guest does not export {}", import.name()))?);
-        }
-        Instance::new(&mut self.store, &module, &imports)?;
-        Ok(())
-    }
 }
 
 fn main() -> Result<()> {
@@ -117,7 +105,7 @@ fn main() -> Result<()> {
     };
     println!("generated    {} bytes of WebAssembly", module.len());
     let start = Instant::now();
-    guest.add_module(&module)?;
+    guest.instance.add_module(&mut guest.store, &module)?;
     println!("linked       in {:.2} ms", start.elapsed().as_secs_f64() * 1e3);
     let after = guest.eval("compiled", program)?;
     println!("             {:.1} times as fast", before / after);

@@ -36,7 +36,7 @@ separator=$'\x1f'
 export CARGO_ENCODED_RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo${separator}--remap-path-prefix=$here=/guests"
 release=$here/target/wasm32-wasip1/release
 CARGO_PROFILE_RELEASE_STRIP=symbols cargo build --locked --release --target wasm32-wasip1 --target-dir target -p guest-crates
-cargo build --locked --release --target wasm32-wasip1 --target-dir target -p scheme --no-default-features
+cargo build --locked --release --target wasm32-wasip1 --target-dir target -p scheme
 CARGO_PROFILE_RELEASE_STRIP=symbols cargo build --locked --release --target wasm32-wasip1 --target-dir target -p scheme-reactor
 for source in crates/src/bin/*.rs; do
     name=$(basename "$source" .rs)

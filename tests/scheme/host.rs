@@ -11,8 +11,7 @@ pub struct Host {
 }
 
 /// One instance.
-pub struct Guest<'a> {
-    host: &'a Host,
+pub struct Guest {
     store: Store<WasiCtx>,
     instance: Instance,
     output: MemoryOutputPipe,
@@ -30,18 +29,18 @@ impl Host {
     }
 
     /// A new instance that makes modules of procedures that have been called `calls` times.
-    pub fn guest(&self, calls: u32) -> Result<Guest<'_>> {
+    pub fn guest(&self, calls: u32) -> Result<Guest> {
         let output = MemoryOutputPipe::new(1 << 20);
         let mut store = Store::new(&self.engine, WasiCtxBuilder::new().stdout(output.clone()).build());
         let instance = self.linker.instantiate(&mut store, &self.module)?;
-        let mut guest = Guest { host: self, store, instance, output };
+        let mut guest = Guest { store, instance, output };
         guest.call::<(), ()>("_initialize", ())?;
         guest.call::<u32, ()>("set_threshold", calls)?;
         Ok(guest)
     }
 }
 
-impl Guest<'_> {
+impl Guest {
     /// Calls an exported function.
     pub fn call<P: WasmParams, R: WasmResults>(&mut self, name: &str, params: P) -> Result<R> {
         self.instance.get_typed_func::<P, R>(&mut self.store, name)?.call(&mut self.store, params)
@@ -92,18 +91,7 @@ impl Guest<'_> {
         let (address, length) = (self.call("module_data", handle)?, self.call("module_size", handle)?);
         let bytes = self.read(address, length)?;
         self.call::<i32, ()>("free_module", handle)?;
-        self.add(&bytes)?;
+        self.instance.add_module(&mut self.store, &bytes)?;
         Ok(Some(bytes.len()))
-    }
-
-    fn add(&mut self, bytes: &[u8]) -> Result<()> {
-        let module = Module::new(&self.host.engine, bytes)?;
-        let mut imports = Vec::new();
-        for import in module.imports() {
-            let item = self.instance.get_export(&mut self.store, import.name());
-            imports.push(item.expect("the library exports what its modules import"));
-        }
-        Instance::new(&mut self.store, &module, &imports)?;
-        Ok(())
     }
 }
