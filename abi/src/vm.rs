@@ -11,7 +11,7 @@
 use crate::builtin::VmBuiltins;
 use crate::tunables::MAX_VALUES;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 
 /// A value as it travels between the host and generated code: 16 bytes, little-endian, the unused ones of any content.
 ///
@@ -96,7 +96,20 @@ pub struct VmHostFunc {
     pub data: *mut u8,
     /// The instance that imported the function, or null when the host handed it out itself.
     pub caller: *mut VmContext,
+    /// Code in the C convention that does what `callback` does with its arguments in registers: those of the wasm function, then this record. It
+    /// returns the result, if there is one, and does not return when it fails. Null when the type does not allow it (see
+    /// [`DIRECT_INTEGERS`]); then all callers come through the exit thunk.
+    pub direct: *const u8,
 }
+
+/// How many integers (and references) and how many floats a function may take so that all of them travel in registers on every architecture, in
+/// the wasm convention as in C's.
+pub const DIRECT_INTEGERS: usize = 6;
+/// See [`DIRECT_INTEGERS`].
+pub const DIRECT_FLOATS: usize = 8;
+/// How many integers (and references), and how many floats, a function may return in the wasm convention so that all of them travel in registers on
+/// every architecture.
+pub const DIRECT_RESULTS: usize = 4;
 
 const _: () = assert!(std::mem::offset_of!(VmContext, exec) == std::mem::offset_of!(VmHostFunc, exec));
 const _: () = assert!(std::mem::offset_of!(VmContext, kind) == std::mem::offset_of!(VmHostFunc, kind));
@@ -172,10 +185,8 @@ pub struct VmGlobal(pub RawValue);
 pub struct VmExecContext {
     /// The helpers.
     pub builtins: *const VmBuiltins,
-    /// Where the host's stack stood when it last entered the guest: exits go there. Written by the stubs.
-    pub host_sp: usize,
-    /// Where the guest's stack stands while the host runs: the next entry starts below it. Written by the stubs.
-    pub guest_sp: usize,
+    /// The entry frame of the call into the guest that began last, on the host's stack: exits go there. 0 when no call is under way.
+    pub host_sp: AtomicUsize,
     /// Lowest usable address of the guest's stack; below it lie guard pages.
     pub guest_stack_low: usize,
     /// Address past the highest byte of the guest's stack.

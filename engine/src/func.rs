@@ -102,11 +102,7 @@ impl Func {
 
     pub(crate) fn type_in(self, store: &StoreOpaque) -> FuncType {
         store.assert_owns(self.store);
-        match store.runtime().func_type_id(self.handle) {
-            Some(id) => FuncType::from_abi(store.engine().types().get(id)),
-            // Nothing can be said of a function that was removed, and nothing done with it.
-            None => FuncType::from_lists([], []),
-        }
+        store.type_of(self.handle)
     }
 
     /// The type.
@@ -158,7 +154,22 @@ impl Func {
         results: &mut [Val],
     ) -> Result<()> {
         let store = context.opaque();
-        let ty = self.type_in(store);
+        store.assert_owns(self.store);
+        let ty = store.borrow_type(self.handle);
+        let called = self.call_as(&mut context, &ty, params, results);
+        context.opaque().return_type(self.handle, ty);
+        called
+    }
+
+    /// Calls the function, whose type is `ty`.
+    fn call_as<T: 'static>(
+        self,
+        context: &mut StoreContextMut<'_, T>,
+        ty: &FuncType,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<()> {
+        let store = context.opaque();
         if params.len() != ty.params().len() {
             bail!("expected {} arguments, got {}", ty.params().len(), params.len());
         }
@@ -182,7 +193,7 @@ impl Func {
             *value = param.to_raw(store).with_context(|| format!("argument {position}"))?;
         }
         let enter = store.enter_thunk(self.handle)?;
-        let inner = std::ptr::from_mut(context.0);
+        let inner = std::ptr::from_mut(&mut *context.0);
         // SAFETY: `inner` is a mutable borrow of the store; the handle is of this store and the thunk is the one for it; there is room for arguments and
         // results, and the arguments' types have been compared.
         unsafe {

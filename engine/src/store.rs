@@ -4,7 +4,7 @@
 //! [`opaque`]), which owns the runtime's store. Everything made in a store lives as long as it does; handles ([`crate::Func`],
 //! [`crate::Memory`] and so on) are copies of a store's number and an index or address, and mean nothing without the store.
 //!
-//! While the guest runs, the embedder's borrow of the store is lent on to host functions: [`StoreOpaque::enter`] leaves a pointer derived
+//! While the guest runs, the embedder's borrow of the store is lent on to host functions: [`StoreOpaque::lend`] leaves a pointer derived
 //! from that borrow with the runtime, and whatever the guest calls takes it from there. So a host function's borrow ends before the guest
 //! goes on, and the caller's begins again when the guest is done. [`hooks`] does the same for limits and deadlines, [`context`] has the
 //! types that embedders see of all this.
@@ -95,7 +95,10 @@ impl<T: 'static> Store<T> {
             hooks,
             data: ManuallyDrop::new(data),
         };
-        Ok(Self { inner: NonNull::from(Box::leak(Box::new(inner))) })
+        let inner = NonNull::from(Box::leak(Box::new(inner)));
+        // SAFETY: nobody else knows the store yet.
+        unsafe { (*inner.as_ptr()).opaque.runtime_mut() }.set_data(inner.as_ptr().cast());
+        Ok(Self { inner })
     }
 
     fn inner(&self) -> &StoreInner<T> {

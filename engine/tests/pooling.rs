@@ -7,9 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wasmo::{
-    Caller, Config, Engine, Extern, Instance, InstancePre, Linker, Memory, MemoryType, Module,
+    Caller, Config, Engine, Extern, FuncType, Instance, InstancePre, Linker, Memory, MemoryType, Module,
     PoolConcurrencyLimitError, PoolingConfig, Ref, RefType, Result, Store, StoreLimits, StoreLimitsBuilder, Table,
-    TableType, Trap,
+    TableType, Trap, Val, ValType,
 };
 
 const SMALL: &str = r#"(module
@@ -380,4 +380,36 @@ fn many_threads_share_a_pool() -> Result<()> {
             .collect();
         threads.into_iter().try_for_each(|thread| thread.join().expect("it does not panic"))
     })
+}
+
+/// Typed closures and others are called by different code, of which tables and function records have copies.
+#[test]
+fn an_instance_calls_each_kind_of_host_function_by_its_own_code() -> Result<()> {
+    let engine = Engine::new(&config(|pooling| {
+        pooling.total_core_instances(1).total_tables(1);
+    }))?;
+    let module = Module::new(
+        &engine,
+        r#"(module (type $t (func (param i32) (result i32))) (import "" "f" (func $f (type $t)))
+            (table funcref (elem $f)) (export "f" (func $f))
+            (func (export "import") (param i32) (result i32) (call $f (local.get 0)))
+            (func (export "table") (param i32) (result i32) (call_indirect (type $t) (local.get 0) (i32.const 0))))"#,
+    )?;
+    let ty = FuncType::new(&engine, [ValType::I32], [ValType::I32]);
+    let mut typed = Linker::<()>::new(&engine);
+    typed.func_wrap("", "f", |n: i32| n + 1)?;
+    let mut dynamic = Linker::<()>::new(&engine);
+    dynamic.func_new("", "f", ty, |_, params, results| {
+        results[0] = Val::I32(params[0].unwrap_i32() + 2);
+        Ok(())
+    })?;
+    let (typed, dynamic) = (typed.instantiate_pre(&module)?, dynamic.instantiate_pre(&module)?);
+    for (pre, more) in [(&typed, 1), (&typed, 1), (&dynamic, 2), (&dynamic, 2), (&typed, 1), (&dynamic, 2)] {
+        let mut store = Store::new(&engine, ());
+        let instance = pre.instantiate(&mut store)?;
+        for name in ["f", "import", "table"] {
+            assert_eq!(call(&mut store, instance, name, 40)?, 40 + more, "{name}");
+        }
+    }
+    Ok(())
 }

@@ -4,11 +4,13 @@
 //! It is allocated on its own and reached through raw pointers only, since generated code, the stubs, the signal
 //! handler and the store all write to it, each in its own fields.
 
+use crate::entry::{Activation, EntryFrame};
 use crate::memory::Memory;
 use crate::store::Store;
+use crate::thread::Slot;
 use crate::trap::Registers;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicPtr, AtomicU8};
+use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use wasmo_abi::vm::VmExecContext;
 
 /// A store's execution context. `vm` comes first, so that both have the same address.
@@ -18,7 +20,11 @@ pub(crate) struct Exec {
     pub(crate) vm: VmExecContext,
     /// The store; set when it has its place.
     pub(crate) store: Cell<*mut Store>,
-    /// What [`VmExecContext::guest_sp`] was when the guest was last unwound. Written by the stubs.
+    /// The embedder's pointer: see [`Store::set_data`].
+    pub(crate) data: Cell<*mut u8>,
+    /// Where the thread is known on which a call was last under way; null before the first of them.
+    pub(crate) slot: AtomicPtr<Slot>,
+    /// What [`EntryFrame::exit_sp`] was when the guest was last unwound. Written by the stubs.
     pub(crate) unwound_from: Cell<usize>,
     /// Lowest address of the guard below the guest's stack.
     pub(crate) guard_low: usize,
@@ -29,13 +35,32 @@ pub(crate) struct Exec {
     /// The last memory made; through [`Memory::next`] it leads to all the others. The signal handler walks the list, so
     /// it only ever grows at its head, by one store.
     pub(crate) memories: AtomicPtr<Memory>,
-    /// How many calls into the guest are under way.
-    pub(crate) depth: Cell<u32>,
-    /// Whether the guest was ever entered.
-    pub(crate) entered: Cell<bool>,
 }
 
 impl Exec {
+    /// The entry frame of the innermost activation, or 0.
+    pub(crate) fn entry_frame(&self) -> usize {
+        self.vm.host_sp.load(Ordering::Relaxed)
+    }
+
+    /// Whether the guest was ever entered for the store that has the context.
+    pub(crate) fn entered(&self) -> bool {
+        !self.slot.load(Ordering::Relaxed).is_null()
+    }
+
+    /// The activation within that of the entry frame `outer`, or the first when that is 0.
+    ///
+    /// # Safety
+    /// The entry frame is one of this context whose call is under way, and the host is running within it.
+    pub(crate) unsafe fn activation_within(&self, outer: usize) -> Activation {
+        let guest_sp = match outer {
+            0 => self.vm.guest_stack_high,
+            // SAFETY: nobody writes to the frame while the host runs on top of it.
+            _ => unsafe { (*(outer as *const EntryFrame)).exit_sp },
+        };
+        Activation::below(guest_sp, outer)
+    }
+
     /// Whether `sp` is a stack pointer of the guest. The guard counts too, since a function that needs a large frame
     /// moves the pointer before it touches the frame; and so does the end, where the pointer stands before the first
     /// push.
@@ -45,7 +70,7 @@ impl Exec {
 
     /// Whether `address` lies in a memory of the store, the reserved part included.
     pub(crate) fn in_memory(&self, address: usize) -> bool {
-        let mut next = self.memories.load(std::sync::atomic::Ordering::Acquire).cast_const();
+        let mut next = self.memories.load(Ordering::Acquire).cast_const();
         while !next.is_null() {
             // SAFETY: memories live as long as their store, whose context this is.
             let memory = unsafe { &*next };

@@ -79,6 +79,12 @@ impl FuncHandle {
         unsafe { self.record.read() }
     }
 
+    /// Where the record lies. The function lives.
+    #[inline]
+    pub(crate) fn record_ptr(self) -> *const VmFuncRef {
+        self.record.as_ptr()
+    }
+
     /// The context, if the function is the host's. The function lives.
     pub(crate) fn host(self) -> Option<NonNull<VmHostFunc>> {
         let context = NonNull::new(self.record().context)?;

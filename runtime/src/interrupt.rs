@@ -1,19 +1,18 @@
 //! [`InterruptHandle`]: stops a guest from another thread.
 //!
-//! While a call into the guest is under way, the store's `Shared` record points to the slot of the thread it runs on.
-//! Interrupting sets the flag in the execution context first and signals that thread then; so whoever looks at the flag
-//! too early gets the signal. The order on the running thread is: clear the flag, then publish the slot. An
-//! interruption that finds a slot is therefore never cleared before its call has ended, and one that comes late at most
-//! stops the call that is under way by then.
+//! While a call into the guest is under way, `host_sp` of the execution context is not 0, and its `slot` stands for the
+//! thread it runs on. Interrupting sets the flag in the execution context first and signals that thread then; so whoever
+//! looks at the flag too early gets the signal. The order on the running thread is: clear the flag, set the slot, and
+//! have the stub set `host_sp`. An interruption that finds a call is therefore never cleared before the call has ended,
+//! and one that comes late at most stops the call that is under way by then.
 //!
 //! A signal alone may be missed: when it comes while a host function is just about to wait in a system call, nothing is
 //! left that would end the wait. So whoever interrupts goes on with [`InterruptHandle::repeat`] until the call has ended.
 
 use crate::exec::Exec;
-use crate::thread::Slot;
 use std::fmt;
-use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a store shares with its handles.
@@ -21,11 +20,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) struct Shared {
     /// The execution context; `None` once the store is gone. The lock keeps the store while a handle works on it.
     exec: Mutex<Option<NonNull<Exec>>>,
-    /// Where the store's guest runs; null when no call is under way.
-    pub(crate) running: AtomicPtr<Slot>,
 }
 
-// SAFETY: the pointer is followed under the lock only, and then only to an atomic field; the store takes it away before
+// SAFETY: the pointer is followed under the lock only, and then only to atomic fields; the store takes it away before
 // the context goes.
 unsafe impl Send for Shared {}
 // SAFETY: as above.
@@ -33,7 +30,7 @@ unsafe impl Sync for Shared {}
 
 impl Shared {
     pub(crate) fn new(exec: NonNull<Exec>) -> Arc<Self> {
-        Arc::new(Self { exec: Mutex::new(Some(exec)), running: AtomicPtr::new(ptr::null_mut()) })
+        Arc::new(Self { exec: Mutex::new(Some(exec)) })
     }
 
     /// Parts the handles from the store.
@@ -58,13 +55,15 @@ impl InterruptHandle {
     pub fn interrupt(&self) -> bool {
         let exec = self.0.exec.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(exec) = *exec else { return false };
-        let slot = self.0.running.load(Ordering::Acquire);
-        if slot.is_null() {
+        let exec = exec.as_ptr();
+        // SAFETY: the lock is held, so the context lives.
+        let (host_sp, slot, flag) = unsafe { (&(*exec).vm.host_sp, &(*exec).slot, &(*exec).vm.interrupt) };
+        if host_sp.load(Ordering::Acquire) == 0 {
             return false;
         }
-        // SAFETY: the lock is held, so the context lives.
-        unsafe { &(*exec.as_ptr()).vm.interrupt }.store(1, Ordering::SeqCst);
-        // SAFETY: slots are never freed.
+        flag.store(1, Ordering::SeqCst);
+        let slot = slot.load(Ordering::Acquire);
+        // SAFETY: the slot was set before the call began, and slots are never freed.
         unsafe { &*slot }.interrupt();
         true
     }
@@ -76,17 +75,16 @@ impl InterruptHandle {
     pub fn repeat(&self) -> bool {
         let exec = self.0.exec.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(exec) = *exec else { return false };
-        let slot = self.0.running.load(Ordering::Acquire);
-        if slot.is_null() {
+        let exec = exec.as_ptr();
+        // SAFETY: the lock is held, so the context lives.
+        let (host_sp, slot, flag) = unsafe { (&(*exec).vm.host_sp, &(*exec).slot, &(*exec).vm.interrupt) };
+        if host_sp.load(Ordering::Acquire) == 0 || flag.load(Ordering::SeqCst) == 0 {
             return false;
         }
-        // SAFETY: the lock is held, so the context lives.
-        let interrupted = unsafe { &(*exec.as_ptr()).vm.interrupt }.load(Ordering::SeqCst) != 0;
-        if interrupted {
-            // SAFETY: slots are never freed.
-            unsafe { &*slot }.interrupt();
-        }
-        interrupted
+        let slot = slot.load(Ordering::Acquire);
+        // SAFETY: the slot was set before the call began, and slots are never freed.
+        unsafe { &*slot }.interrupt();
+        true
     }
 
     /// Whether both stop the guest of the same store.

@@ -36,6 +36,7 @@ pub mod trap;
 pub mod type_registry;
 mod vmcontext;
 
+pub use entry::{Arguments, Results};
 pub use error::{CallError, Error, Failure, InstantiateError};
 pub use instance::Instance;
 pub use interrupt::InterruptHandle;

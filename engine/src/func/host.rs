@@ -1,18 +1,26 @@
 //! [`HostFunc`]: a closure as a function that guests can call, not yet in any store.
 //!
 //! Each closure type has its own callback, an `extern "C"` function that the runtime calls on the host's stack with a [`VmHostFunc`] (whose
-//! `data` is the closure) and an array of values. It takes the store from the runtime, where [`StoreOpaque::enter`] has left it, and never lets a panic
+//! `data` is the closure) and an array of values. It takes the store from the runtime, where [`StoreOpaque::lend`] has left it, and never lets a panic
 //! through: there are guest frames and assembly below.
 
-use super::values::{WasmParams, WasmRet, WasmTy};
+use super::values::{Classes, WasmParams, WasmResults, WasmRet, WasmTy};
 use crate::store::{StoreInner, StoreOpaque};
 use crate::{Caller, FuncType, Result, Val};
 use anyhow::bail;
 use std::any::Any;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use wasmo_abi::vm::{RawValue, VmHostCallback, VmHostFunc};
+use wasmo_abi::vm::{DIRECT_FLOATS, DIRECT_INTEGERS, RawValue, VmHostCallback, VmHostFunc};
 use wasmo_runtime::{Failure, HostImport};
+
+/// A callback that takes its arguments and returns its result in registers: see [`VmHostFunc::direct`].
+#[derive(Clone, Copy, Debug)]
+struct DirectCode {
+    code: *const u8,
+    /// How many of the parameters are integers or references.
+    integers: usize,
+}
 
 /// A closure as a function that guests can call.
 pub struct HostFunc {
@@ -20,6 +28,7 @@ pub struct HostFunc {
     callback: VmHostCallback<VmHostFunc>,
     /// What the callback works on: points into `closure`.
     data: *mut u8,
+    direct: Option<DirectCode>,
     #[expect(dead_code, reason = "it is reached through `data`")]
     closure: Box<dyn Any + Send + Sync>,
 }
@@ -30,10 +39,15 @@ unsafe impl Send for HostFunc {}
 unsafe impl Sync for HostFunc {}
 
 impl HostFunc {
-    fn new<F: Send + Sync + 'static>(ty: FuncType, callback: VmHostCallback<VmHostFunc>, closure: F) -> Self {
+    fn new<F: Send + Sync + 'static>(
+        ty: FuncType,
+        callback: VmHostCallback<VmHostFunc>,
+        direct: Option<DirectCode>,
+        closure: F,
+    ) -> Self {
         let mut closure = Box::new(closure);
         let data = (&raw mut *closure).cast();
-        Self { ty, callback, data, closure }
+        Self { ty, callback, data, direct, closure }
     }
 
     /// A function of a type that is known at run time only.
@@ -41,24 +55,20 @@ impl HostFunc {
     where
         F: Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     {
-        Self::new(ty.clone(), dynamic_callback::<T, F>, Dynamic { ty, func })
+        Self::new(ty.clone(), dynamic_callback::<T, F>, None, Dynamic { ty, func })
     }
 
     pub(crate) fn ty(&self) -> &FuncType {
         &self.ty
     }
 
-    pub(crate) fn callback(&self) -> VmHostCallback<VmHostFunc> {
-        self.callback
-    }
-
     /// The function for instances that import it, good as long as this is.
     pub(crate) fn to_import(&self) -> HostImport {
-        HostImport::new(self.callback, self.data)
-    }
-
-    pub(crate) fn data(&self) -> *mut u8 {
-        self.data
+        let import = HostImport::new(self.callback, self.data);
+        match self.direct {
+            Some(DirectCode { code, integers }) => import.with_direct(code, integers),
+            None => import,
+        }
     }
 }
 
@@ -69,37 +79,78 @@ pub trait IntoFunc<T: 'static, Params, Results>: Send + Sync + 'static {
     fn into_func(self) -> HostFunc;
 }
 
-/// Runs `body`, which stores its results to the values that it was called with, and leaves its error or panic with the runtime's store.
+/// Runs `body` with the store. Its error or panic becomes the failure for which the guest is to end.
 ///
 /// # Safety
 /// `context` is what the runtime has called a callback with, of a store with data of type `T`.
 #[inline]
-unsafe fn call_host<T: 'static>(context: *mut VmHostFunc, body: impl FnOnce(&mut StoreInner<T>) -> Result<()>) -> u32 {
-    // SAFETY: by the caller's promise; the runtime fills the record.
-    let runtime = unsafe { wasmo_runtime::Store::of_exec((*context).exec) };
-    // SAFETY: the runtime's store is alive while it calls. `StoreOpaque::enter` has left the pointer to our store there, with the right to change all
-    // of it, and whoever lent it does not use it until the runtime returns.
-    let inner = unsafe { &mut *(*runtime).data().cast::<StoreInner<T>>() };
+unsafe fn with_store<T: 'static, R>(
+    context: *mut VmHostFunc,
+    body: impl FnOnce(&mut StoreInner<T>) -> Result<R>,
+) -> std::result::Result<R, Failure> {
+    // SAFETY: by the caller's promise; the runtime fills the record. The runtime's store is alive while it calls. `StoreOpaque::lend` has left the
+    // pointer to our store there, with the right to change all of it, and whoever lent it does not use it until the runtime returns.
+    let inner = unsafe { &mut *wasmo_runtime::Store::data_of_exec((*context).exec).cast::<StoreInner<T>>() };
     match catch_unwind(AssertUnwindSafe(|| body(inner))) {
-        Ok(Ok(())) => 0,
-        Ok(Err(error)) => {
-            // SAFETY: as above.
-            unsafe { fail(runtime, Failure::Host(Box::new(error))) }
-        }
-        Err(payload) => {
-            // SAFETY: as above.
-            unsafe { fail(runtime, Failure::Panic(payload)) }
-        }
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(error)) => Err(failed(error)),
+        Err(payload) => Err(Failure::Panic(payload)),
+    }
+}
+
+#[cold]
+fn failed(error: crate::Error) -> Failure {
+    Failure::Host(Box::new(error))
+}
+
+/// Runs `body`, which stores its results to the values that the callback was called with; answers what the callback does.
+///
+/// # Safety
+/// As for [`with_store`].
+#[inline]
+unsafe fn call_host<T: 'static>(context: *mut VmHostFunc, body: impl FnOnce(&mut StoreInner<T>) -> Result<()>) -> u32 {
+    // SAFETY: by the caller's promise.
+    match unsafe { with_store(context, body) } {
+        Ok(()) => 0,
+        // SAFETY: by the caller's promise.
+        Err(failure) => unsafe { fail(context, failure) },
+    }
+}
+
+/// Runs `body`, and answers its results as a direct callback returns them.
+///
+/// # Safety
+/// As for [`with_store`]; the caller is a direct callback that holds nothing that must be dropped.
+#[inline]
+unsafe fn call_host_directly<T: 'static, D>(
+    context: *mut VmHostFunc,
+    body: impl FnOnce(&mut StoreInner<T>) -> Result<D>,
+) -> D {
+    // SAFETY: by the caller's promise.
+    match unsafe { with_store(context, body) } {
+        Ok(results) => results,
+        // SAFETY: by the caller's promise; nothing here is left to be dropped.
+        Err(failure) => unsafe { wasmo_runtime::Store::leave((*context).exec, failure) },
     }
 }
 
 /// # Safety
-/// The runtime's store is alive, and has called the host.
+/// `context` is what the runtime has called a callback with.
 #[cold]
-unsafe fn fail(runtime: *mut wasmo_runtime::Store, failure: Failure) -> u32 {
-    // SAFETY: by the caller's promise.
-    unsafe { (*runtime).fail(failure) };
+unsafe fn fail(context: *mut VmHostFunc, failure: Failure) -> u32 {
+    // SAFETY: by the caller's promise, the runtime's store is alive.
+    unsafe { (*wasmo_runtime::Store::of_exec((*context).exec)).fail(failure) };
     1
+}
+
+/// The direct callback at `code`, if a function with such parameters and results can have one.
+const fn direct_code<R: WasmResults>(params: Classes, code: *const u8) -> Option<DirectCode> {
+    // One register for integers is for the context.
+    if R::DIRECT && params.fit(DIRECT_INTEGERS - 1, DIRECT_FLOATS) {
+        Some(DirectCode { code, integers: params.integers })
+    } else {
+        None
+    }
 }
 
 /// Stores the results of a closure.
@@ -143,8 +194,30 @@ macro_rules! closures {
                         })
                     }
                 }
+                #[allow(non_snake_case, unused_variables, reason = "a type parameter's name serves for its value")]
+                extern "C" fn direct<T: 'static, Function, $($name,)* R>(
+                    $($name: $name::Direct,)*
+                    context: *mut VmHostFunc,
+                ) -> <R::Success as WasmResults>::Direct
+                where
+                    Function: Fn($($name),*) -> R,
+                    $($name: WasmTy,)*
+                    R: WasmRet,
+                {
+                    // SAFETY: as above; nothing in this function is to be dropped.
+                    unsafe {
+                        call_host_directly::<T, _>(context, |store| {
+                            let function = &*(*context).data.cast::<Function>();
+                            $(let $name = $name::from_raw($name::raw_of($name), &store.opaque);)*
+                            let result = function($($name),*);
+                            result.into_result()?.into_direct(&mut store.opaque)
+                        })
+                    }
+                }
                 let ty = FuncType::from_lists([$($name::valtype()),*], R::Success::valtypes());
-                HostFunc::new(ty, callback::<T, Function, $($name,)* R>, self)
+                let code = direct::<T, Function, $($name,)* R> as *const u8;
+                let direct = direct_code::<R::Success>(const { Classes::of(&[$($name::CLASS),*]) }, code);
+                HostFunc::new(ty, callback::<T, Function, $($name,)* R>, direct, self)
             }
         }
 
@@ -177,8 +250,30 @@ macro_rules! closures {
                         })
                     }
                 }
+                #[allow(non_snake_case, unused_variables, reason = "a type parameter's name serves for its value")]
+                extern "C" fn direct<T: 'static, Function, $($name,)* R>(
+                    $($name: $name::Direct,)*
+                    context: *mut VmHostFunc,
+                ) -> <R::Success as WasmResults>::Direct
+                where
+                    Function: Fn(Caller<'_, T>, $($name),*) -> R,
+                    $($name: WasmTy,)*
+                    R: WasmRet,
+                {
+                    // SAFETY: as above; nothing in this function is to be dropped.
+                    unsafe {
+                        call_host_directly::<T, _>(context, |store| {
+                            let function = &*(*context).data.cast::<Function>();
+                            $(let $name = $name::from_raw($name::raw_of($name), &store.opaque);)*
+                            let result = function(Caller::new(store, (*context).caller), $($name),*);
+                            result.into_result()?.into_direct(&mut store.opaque)
+                        })
+                    }
+                }
                 let ty = FuncType::from_lists([$($name::valtype()),*], R::Success::valtypes());
-                HostFunc::new(ty, callback::<T, Function, $($name,)* R>, self)
+                let code = direct::<T, Function, $($name,)* R> as *const u8;
+                let direct = direct_code::<R::Success>(const { Classes::of(&[$($name::CLASS),*]) }, code);
+                HostFunc::new(ty, callback::<T, Function, $($name,)* R>, direct, self)
             }
         }
     )*};

@@ -3,7 +3,7 @@
 use super::Func;
 use super::values::{WasmParams, WasmResults};
 use crate::store::StoreOpaque;
-use crate::{AsContextMut, FuncType, Result};
+use crate::{AsContextMut, FuncType, Result, StoreContextMut};
 use anyhow::bail;
 use std::fmt;
 use std::marker::PhantomData;
@@ -44,6 +44,9 @@ union Values<P: Copy, R: Copy> {
 }
 
 impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
+    /// Whether calls need no memory for arguments and results.
+    const IN_REGISTERS: bool = Params::ARGUMENTS_IN_REGISTERS && Results::RESULTS_IN_REGISTERS;
+
     pub(super) fn new(func: Func, store: &StoreOpaque) -> Result<Self> {
         let found = func.type_in(store);
         let same = found.params().eq(Params::valtypes()) && found.results().eq(Results::valtypes());
@@ -72,9 +75,41 @@ impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
         let context = store.as_context_mut();
         let opaque = &mut context.0.opaque;
         opaque.assert_owns(self.func.store());
+        if !Self::IN_REGISTERS {
+            return self.call_through_memory(context, params);
+        }
+        if self.enter.is_none() {
+            return self.call_host(context, params);
+        }
+        let arguments = params.to_registers(opaque)?;
+        let inner = std::ptr::from_mut(context.0);
+        // SAFETY: `inner` is a mutable borrow of the store, which owns the function; `new` has compared the types, which fit the registers, and found
+        // that the function is not the host's. The call has left all results.
+        unsafe {
+            StoreOpaque::call_direct(
+                &raw mut (*inner).opaque,
+                inner.cast(),
+                self.func.handle(),
+                arguments,
+                #[inline(always)]
+                |results| Results::from_registers(&(*inner).opaque, results),
+            )
+        }
+    }
+
+    /// As [`TypedFunc::call`], for a function of the host's; apart, so that the usual call is short.
+    #[inline(never)]
+    fn call_host<T: 'static>(&self, context: StoreContextMut<'_, T>, params: Params) -> Result<Results> {
+        self.call_through_memory(context, params)
+    }
+
+    /// As [`TypedFunc::call`], whatever the types and whosever the function.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "results that are copied by halves and read as a whole are slow")]
+    fn call_through_memory<T: 'static>(&self, context: StoreContextMut<'_, T>, params: Params) -> Result<Results> {
         let mut values = Values::<Params::Values, Results::Values> { params: MaybeUninit::uninit() };
         // SAFETY: all fields of the union are `MaybeUninit`.
-        params.store_to(opaque, unsafe { &mut values.params })?;
+        params.store_to(&mut context.0.opaque, unsafe { &mut values.params })?;
         let inner = std::ptr::from_mut(context.0);
         let pointer = (&raw mut values).cast::<RawValue>();
         // SAFETY: `inner` is a mutable borrow of the store, which owns the function; `new` has compared the types and found the thunk, and

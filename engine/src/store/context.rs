@@ -53,10 +53,9 @@ impl<'a, T: 'static> StoreContextMut<'a, T> {
     /// Lends the store to the runtime for the time of `work`, in which it may call hooks and host functions.
     pub(crate) fn enter<R>(&mut self, work: impl FnOnce(&mut StoreOpaque) -> R) -> R {
         let inner: *mut StoreInner<T> = self.0;
+        StoreOpaque::lend(inner.cast());
         // SAFETY: `inner` comes from a mutable borrow that this function has for itself.
-        let opaque = unsafe { &raw mut (*inner).opaque };
-        // SAFETY: as above; `opaque` is a part of `*inner`.
-        unsafe { StoreOpaque::enter(opaque, inner.cast(), |opaque| work(&mut *opaque)) }
+        work(unsafe { &mut (*inner).opaque })
     }
 }
 

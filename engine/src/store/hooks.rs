@@ -1,9 +1,9 @@
 //! [`Hooks`]: where the runtime asks the embedder about limits, epochs and fuel.
 //!
-//! The runtime keeps a pointer to it for the store's life. It finds the store by the pointer that [`StoreOpaque::enter`] has left with the
-//! runtime, so it may only be called within one. A panic of the embedder's never leaves it: there are guest frames and assembly below.
+//! The runtime keeps a pointer to it for the store's life. It finds the store by the pointer that [`StoreOpaque::lend`] has left with the
+//! runtime, so it may only be called after one. A panic of the embedder's never leaves it: there are guest frames and assembly below.
 //!
-//! [`StoreOpaque::enter`]: super::StoreOpaque::enter
+//! [`StoreOpaque::lend`]: super::StoreOpaque::lend
 
 use super::StoreInner;
 use super::deadline::{EpochAction, UpdateDeadline};
@@ -33,7 +33,7 @@ impl<T: 'static> Hooks<T> {
 
     /// Lets `work` have the store, and turns its error or panic into a failure.
     fn with<R>(&self, work: impl FnOnce(&mut StoreInner<T>) -> Result<R>) -> std::result::Result<R, Failure> {
-        // SAFETY: the runtime's store lives as long as the hooks, and calls them within `StoreOpaque::enter`, which has left a
+        // SAFETY: the runtime's store lives as long as the hooks, and calls them after `StoreOpaque::lend`, which has left a
         // pointer to our store there; whoever lent it does not use it until the runtime returns.
         let store = unsafe { &mut *(*self.runtime).data().cast::<StoreInner<T>>() };
         match catch_unwind(AssertUnwindSafe(|| work(store))) {

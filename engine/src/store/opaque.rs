@@ -4,7 +4,7 @@ use super::timer::Alarm;
 use crate::error::{call_failed, runtime};
 use crate::func::HostFunc;
 use crate::linker::Resolved;
-use crate::{Engine, Module, Result};
+use crate::{Engine, Error, FuncType, Module, Result};
 use anyhow::bail;
 use std::any::Any;
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use wasmo_abi::code::Thunks;
 use wasmo_abi::index::{EntityIndex, TypeIndex};
 use wasmo_abi::vm::{EnterThunk, RawValue};
-use wasmo_runtime::{FuncHandle, InstanceId, StoreOptions};
+use wasmo_runtime::{Arguments, CallError, FuncHandle, InstanceId, Results, StoreOptions};
 
 /// Tells stores apart: unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +67,8 @@ pub struct StoreOpaque {
     pub(crate) timeout: Option<Duration>,
     /// Room for the values of calls with a dynamic type, kept to save allocations.
     pub(crate) val_storage: Vec<crate::Val>,
+    /// The type of the last function that was called with a dynamic type, and its number: looking a type up takes a lock that all threads share.
+    last_type: Option<(u32, FuncType)>,
 }
 
 impl StoreOpaque {
@@ -92,6 +94,7 @@ impl StoreOpaque {
             resolved: Vec::new(),
             timeout: None,
             val_storage: Vec::new(),
+            last_type: None,
         })
     }
 
@@ -147,13 +150,36 @@ impl StoreOpaque {
         }
     }
 
+    /// The type of a function of this store.
+    pub(crate) fn type_of(&self, func: FuncHandle) -> FuncType {
+        match self.runtime().func_type_id(func) {
+            Some(id) => FuncType::from_abi(self.engine.types().get(id)),
+            // Nothing can be said of a function that was removed, and nothing done with it.
+            None => FuncType::from_lists([], []),
+        }
+    }
+
+    /// The type of a function of this store; cheap when it is the one that was last given back to [`StoreOpaque::return_type`].
+    pub(crate) fn borrow_type(&mut self, func: FuncHandle) -> FuncType {
+        let wanted = self.runtime().func_type_id(func);
+        match self.last_type.take() {
+            Some((id, ty)) if Some(id) == wanted => ty,
+            _ => self.type_of(func),
+        }
+    }
+
+    /// Keeps what [`StoreOpaque::borrow_type`] has answered for `func`.
+    pub(crate) fn return_type(&mut self, func: FuncHandle, ty: FuncType) {
+        self.last_type = self.runtime().func_type_id(func).map(|id| (id, ty));
+    }
+
     /// The function of this store that stands for `host`.
     pub(crate) fn host_func(&mut self, host: &Arc<HostFunc>) -> FuncHandle {
         if let Some((handle, _)) = self.host_funcs.get(&Arc::as_ptr(host)) {
             return *handle;
         }
         let type_id = self.engine.types().register(host.ty().as_abi());
-        let handle = self.runtime_mut().new_host_func(type_id, host.callback(), host.data(), 0);
+        let handle = self.runtime_mut().new_host_import(type_id, host.to_import());
         self.host_funcs.insert(Arc::as_ptr(host), (handle, Arc::clone(host)));
         handle
     }
@@ -185,31 +211,17 @@ impl StoreOpaque {
         self.engine.thunks(type_id)
     }
 
-    /// Leaves `current` with the runtime for the time of `work`, so that hooks and host functions find their store.
+    /// Lends the store to the runtime: until the next use of what `current` was derived from, hooks and host functions find their store through the
+    /// runtime's [`data`](wasmo_runtime::Store::data), with the rights that `current` has.
     ///
-    /// # Safety
-    /// `current` points to the `StoreInner` that `this` is a part of, with the right to change all of it.
+    /// That pointer has held the store's address since the store was made, so that nothing needs to be written: what is done here, as far as Rust is
+    /// concerned, is to write `current` there.
+    ///
+    /// `current` points to the `StoreInner` that this is a part of, with the right to change all of it.
     #[inline]
-    pub(crate) unsafe fn enter<R>(this: *mut Self, current: *mut u8, work: impl FnOnce(*mut Self) -> R) -> R {
-        /// Puts back what was there, also when `work` panics.
-        struct Restore {
-            runtime: *mut wasmo_runtime::Store,
-            outer: *mut u8,
-        }
-        impl Drop for Restore {
-            fn drop(&mut self) {
-                // SAFETY: the runtime's store outlives the call of `enter`.
-                unsafe { (*self.runtime).set_data(self.outer) };
-            }
-        }
-        // SAFETY: by the caller's promise, `this` may be read.
-        let runtime = unsafe { (*this).runtime.as_ptr() };
-        // SAFETY: the runtime's store lives as long as `*this`.
-        let outer = unsafe { (*runtime).data() };
-        // SAFETY: as above.
-        unsafe { (*runtime).set_data(current) };
-        let _restore = Restore { runtime, outer };
-        work(this)
+    pub(crate) fn lend(current: *mut u8) {
+        // SAFETY: nothing is executed.
+        unsafe { std::arch::asm!("/* {0} */", in(reg) current, options(nostack, preserves_flags)) };
     }
 
     /// Calls `func` with the arguments in `values`, which become its results.
@@ -221,9 +233,10 @@ impl StoreOpaque {
     /// When a host function has panicked: the panic goes on.
     ///
     /// # Safety
-    /// As for [`StoreOpaque::enter`]; `func` is a function of the store, `enter` the thunk of its type, and `values` has room for its parameters
-    /// and for its results, and holds arguments of the right types.
-    #[inline]
+    /// `current` points to the `StoreInner` that `this` is a part of, with the right to change all of it, as `this` has. `func` is a function of the
+    /// store, `enter` the thunk of its type, and `values` has room for its parameters and for its results, and holds arguments of the right types.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "each layer would take as long as a host function's call")]
     pub(crate) unsafe fn call(
         this: *mut Self,
         current: *mut u8,
@@ -231,48 +244,90 @@ impl StoreOpaque {
         enter: Option<EnterThunk>,
         values: *mut RawValue,
     ) -> Result<()> {
-        // SAFETY: by the caller's promise.
-        let result = unsafe {
-            if (*this).timeout.is_some() {
-                Self::call_in_time(this, current, func, enter, values)?
-            } else {
-                Self::enter(this, current, |this| {
-                    wasmo_runtime::Store::call((*this).runtime.as_ptr(), func, enter, values)
-                })
-            }
-        };
-        match result {
-            Ok(()) => Ok(()),
-            // SAFETY: the call is over, so what it was lent is ours again.
-            Err(error) => Err(call_failed(unsafe { &*this }, error)),
+        Self::lend(current);
+        // SAFETY: by the caller's promise; likewise below.
+        let (store, timeout) = unsafe { ((*this).runtime.as_ptr(), (*this).timeout) };
+        // SAFETY: as above.
+        let work = || unsafe { wasmo_runtime::Store::call(store, func, enter, values) };
+        match timeout {
+            // SAFETY: as above; the call is over.
+            None => work().map_err(|error| unsafe { Self::failed(this, error) }),
+            // SAFETY: as above.
+            Some(timeout) => unsafe { Self::call_in_time(this, timeout, work) },
         }
     }
 
+    /// As [`StoreOpaque::call`], with all arguments and results in registers; answers what `finish` makes of the results.
+    ///
+    /// # Errors
+    /// As [`StoreOpaque::call`].
+    ///
+    /// # Panics
+    /// As [`StoreOpaque::call`].
+    ///
     /// # Safety
-    /// As for [`StoreOpaque::call`].
-    #[cold]
-    unsafe fn call_in_time(
+    /// As [`StoreOpaque::call`], and as [`wasmo_runtime::Store::call_direct`] for `func` and `arguments`.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "arguments and results must stay in registers")]
+    pub(crate) unsafe fn call_direct<R>(
         this: *mut Self,
         current: *mut u8,
         func: FuncHandle,
-        enter: Option<EnterThunk>,
-        values: *mut RawValue,
-    ) -> Result<std::result::Result<(), wasmo_runtime::CallError>> {
-        // SAFETY: by the caller's promise.
-        let store = unsafe { &mut *this };
-        let outermost = store.runtime().data().is_null();
-        let alarm = match store.timeout {
-            Some(timeout) if outermost => Alarm::set(timeout, store.runtime().interrupt_handle())?,
-            _ => None,
+        arguments: Arguments,
+        finish: impl Fn(&Results) -> R,
+    ) -> Result<R> {
+        Self::lend(current);
+        // SAFETY: by the caller's promise; likewise below.
+        let (store, timeout) = unsafe { ((*this).runtime.as_ptr(), (*this).timeout) };
+        let Some(timeout) = timeout else {
+            // SAFETY: as above.
+            return unsafe { wasmo_runtime::Store::call_direct(store, func, arguments, finish) }
+                // SAFETY: as above; the call is over.
+                .map_err(|error| unsafe { Self::failed(this, error) });
         };
-        // SAFETY: by the caller's promise.
-        let result = unsafe {
-            Self::enter(this, current, |this| wasmo_runtime::Store::call((*this).runtime.as_ptr(), func, enter, values))
-        };
+        // SAFETY: as above.
+        let work = || unsafe { wasmo_runtime::Store::call_direct(store, func, arguments, finish) };
+        // SAFETY: as above.
+        unsafe { Self::call_in_time(this, timeout, work) }
+    }
+
+    /// The error of a call that is over, or the panic of a host function.
+    ///
+    /// # Safety
+    /// `this` is a store that nothing else uses.
+    #[cold]
+    #[inline(never)]
+    #[allow(clippy::boxed_local, reason = "the usual way passes pointers only")]
+    unsafe fn failed(this: *mut Self, error: Box<CallError>) -> Error {
+        // SAFETY: by the caller's promise: what the call was lent is ours again.
+        call_failed(unsafe { &*this }, *error)
+    }
+
+    /// A call for which there is a time limit; calls within it are a part of it.
+    ///
+    /// # Safety
+    /// As [`StoreOpaque::call`] with what `work` calls, the store having been lent.
+    #[cold]
+    #[inline(never)]
+    unsafe fn call_in_time<R>(
+        this: *mut Self,
+        timeout: Duration,
+        work: impl FnOnce() -> std::result::Result<R, Box<CallError>>,
+    ) -> Result<R> {
+        // SAFETY: by the caller's promise; likewise below.
+        let alarm = unsafe { (*this).alarm(timeout) }?;
+        let result = work();
         if let Some(alarm) = alarm {
             alarm.disarm();
         }
-        Ok(result)
+        // SAFETY: as above.
+        result.map_err(|error| unsafe { Self::failed(this, error) })
+    }
+
+    /// What ends the call that is about to begin when its time is up; calls within it are a part of it.
+    fn alarm(&self, timeout: Duration) -> Result<Option<Alarm>> {
+        let runtime = self.runtime();
+        if runtime.running() { Ok(None) } else { Alarm::set(timeout, runtime.interrupt_handle()) }
     }
 
     /// The thunk to enter `func` through, or `None` when it is a host function, which is called without.

@@ -1,15 +1,15 @@
 //! The stubs for AArch64, AAPCS64.
 //!
-//! Entry frame, from `host_sp` upwards, 192 bytes: x29, x30, x19 to x28, d8 to d15, old `host_sp`, old `guest_sp`,
-//! execution context, padding. In `wasmo_enter`, `x29` points to its lowest word; in `wasmo_exit`, `sp` does while the
-//! host runs, and `x29` points to the exit frame.
+//! [`EntryFrame`] says how an entry frame looks. While the guest runs, x21 points to it too, which code in C's convention
+//! and in that of wasm keeps. In `wasmo_exit` x29 points to the exit frame while the host runs, in direct exits x22 does.
 
-use super::offset::{GUEST_SP, HOST_SP, INTERRUPT, UNWOUND_FROM};
-use super::{HOST_FAILED, INTERRUPTED, RETURNED};
+use super::offset::{EXIT_SP, HOST_FUNC_DIRECT, HOST_FUNC_EXEC, HOST_SP, INTERRUPT, UNWOUND_FROM};
+use super::{Activation, Arguments, DIRECT_STUB, HOST_FAILED, INTERRUPTED, RETURNED, Results};
+use crate::exec::Exec;
 use std::arch::{asm, global_asm};
 use wasmo_abi::trap::TrapCode;
 
-/// What [`super::EXIT`] leaves on the guest's stack.
+/// What exits leave on the guest's stack.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ExitFrame {
@@ -19,20 +19,103 @@ pub(crate) struct ExitFrame {
     pub(crate) return_address: usize,
 }
 
-/// An entry frame, which `host_sp` points to.
+/// What entering leaves on the host's stack.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EntryFrame {
-    saved: [usize; 20],
-    /// What `host_sp` was: the entry frame of the activation before.
-    pub(crate) host_sp: usize,
-    /// What `guest_sp` was: the end of the activation.
-    pub(crate) guest_sp: usize,
+    x29: usize,
+    x30: usize,
+    x19: usize,
     exec: usize,
-    padding: usize,
+    /// Where the guest's stack stands: at first where the activation began, then at the last exit frame.
+    pub(crate) exit_sp: usize,
+    /// The entry frame of the activation before, or 0.
+    pub(crate) outer: usize,
 }
 
-const _: () = assert!(size_of::<EntryFrame>() == 192);
+const _: () = assert!(size_of::<EntryFrame>() == 48);
+
+/// The stack pointer, or nearly.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "one instruction")]
+pub(crate) fn stack_pointer() -> usize {
+    let sp;
+    // SAFETY: the instruction only copies a register.
+    unsafe { asm!("mov {}, sp", out(reg) sp, options(nomem, nostack, preserves_flags)) };
+    sp
+}
+
+/// Calls `code` on the guest's stack with the context in the register of the wasm convention; answers
+/// [`RETURNED`] and the results, or why the guest was unwound and anything.
+///
+/// # Safety
+/// `exec` belongs to a store that lives, and is the current context of this thread; `activation` is the next one.
+/// `code` takes these arguments, and keeps x19, x21, x23 and x29.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "the arguments must stay in registers")]
+pub(crate) unsafe fn enter(
+    exec: *mut Exec,
+    activation: Activation,
+    code: *const u8,
+    context: *mut u8,
+    arguments: &Arguments,
+) -> (usize, Results) {
+    let Activation { guest_sp, outer } = activation;
+    let [mut x0, mut x1, mut x2, mut x3, x4, x5] = arguments.integers;
+    let [mut d0, mut d1, mut d2, mut d3, d4, d5, d6, d7] = arguments.floats;
+    let reason: usize;
+    // SAFETY: as the caller promises; all registers that C's convention lets a function change are declared to be changed, and of those that it must
+    // keep, the stub keeps x19, x23 and x29 and the others are declared.
+    unsafe {
+        asm!(
+            "bl {enter}",
+            enter = sym super::wasmo_enter,
+            inout("x0") x0,
+            inout("x1") x1,
+            inout("x2") x2,
+            inout("x3") x3,
+            inout("x4") x4 => _,
+            inout("x5") x5 => _,
+            inout("x9") code => reason,
+            inout("x10") guest_sp => _,
+            inout("x11") outer => _,
+            inout("x20") context => _,
+            out("x21") _,
+            out("x22") _,
+            in("x23") exec,
+            out("x24") _,
+            out("x25") _,
+            out("x26") _,
+            out("x27") _,
+            out("x28") _,
+            inout("v0") d0,
+            inout("v1") d1,
+            inout("v2") d2,
+            inout("v3") d3,
+            inout("v4") d4 => _,
+            inout("v5") d5 => _,
+            inout("v6") d6 => _,
+            inout("v7") d7 => _,
+            out("v8") _,
+            out("v9") _,
+            out("v10") _,
+            out("v11") _,
+            out("v12") _,
+            out("v13") _,
+            out("v14") _,
+            out("v15") _,
+            clobber_abi("C"),
+        );
+    }
+    // SAFETY: the instructions have written to these registers, or could have.
+    let results = unsafe {
+        Results {
+            integers: [x0.assume_init(), x1.assume_init(), x2.assume_init(), x3.assume_init()],
+            floats: [d0.assume_init(), d1.assume_init(), d2.assume_init(), d3.assume_init()],
+        }
+    };
+    (reason, results)
+}
 
 /// The registers that functions keep for their callers: a host function that does not use one holds there what the guest had.
 #[inline(always)]
@@ -76,92 +159,88 @@ const UNREACHABLE: u32 = BRK | 1 << 5;
 /// The upper byte of the operand that marks `llvm.ubsantrap`.
 const UBSAN: u32 = 0x5500;
 
+macro_rules! exit_direct {
+    ($($register:literal),*) => {
+        concat!($(
+            // The context becomes the last argument.
+            ".p2align 6\n",
+            ".cfi_startproc\n",
+            "stp x29, x30, [sp, #-16]!\n",
+            ".cfi_def_cfa_offset 16\n",
+            ".cfi_offset x29, -16\n",
+            ".cfi_offset x30, -8\n",
+            "ldr x9, [x20, #{exec}]\n",
+            "ldr x10, [x20, #{direct}]\n",
+            "mov x22, sp\n",
+            "ldr x9, [x9, #{host_sp}]\n",
+            "mov ", $register, ", x20\n",
+            "str x22, [x9, #{exit_sp}]\n",
+            "mov sp, x9\n",
+            ".cfi_remember_state\n",
+            ".cfi_def_cfa sp, 48\n",
+            ".cfi_offset x29, -48\n",
+            ".cfi_offset x30, -40\n",
+            ".cfi_offset x19, -32\n",
+            ".cfi_offset x23, -24\n",
+            "blr x10\n",
+            "ldr x9, [x20, #{exec}]\n",
+            "ldr x30, [x22, #8]\n",
+            "add sp, x22, #16\n",
+            ".cfi_restore_state\n",
+            ".cfi_def_cfa_offset 0\n",
+            ".cfi_restore x29\n",
+            ".cfi_restore x30\n",
+            "ldr w10, [x9, #{interrupt}]\n",
+            "cbnz w10, .Lwasmo_interrupted\n",
+            "ret\n",
+            ".cfi_endproc\n",
+        )*)
+    };
+}
+
 global_asm!(
     ".pushsection .text.wasmo_stubs, \"ax\", @progbits",
-    // ---- enter(exec: x0, thunk: x1, code: x2, context: x3, values: x4) -> w0
-    ".p2align 5",
+    // ---- enter(code: x9, guest_sp: x10, outer: x11, exec: x23; what code takes) -> reason: x9; what code returns.
+    // Changes what C's convention allows to change, and x20 to x22, x24 to x28, d8 to d15.
+    ".p2align 6",
     ".globl wasmo_enter",
     ".hidden wasmo_enter",
     ".type wasmo_enter, @function",
     "wasmo_enter:",
     ".cfi_startproc",
-    "stp x29, x30, [sp, #-192]!",
-    "stp x19, x20, [sp, #16]",
-    "stp x21, x22, [sp, #32]",
-    "stp x23, x24, [sp, #48]",
-    "stp x25, x26, [sp, #64]",
-    "stp x27, x28, [sp, #80]",
-    "stp d8, d9, [sp, #96]",
-    "stp d10, d11, [sp, #112]",
-    "stp d12, d13, [sp, #128]",
-    "stp d14, d15, [sp, #144]",
-    "ldr x9, [x0, #{host_sp}]",
-    "ldr x10, [x0, #{guest_sp}]",
-    "stp x9, x10, [sp, #160]",
-    "str x0, [sp, #176]",
-    "mov x29, sp",
-    ".cfi_def_cfa x29, 192",
-    ".cfi_offset x29, -192",
-    ".cfi_offset x30, -184",
-    ".cfi_offset x19, -176",
-    ".cfi_offset x20, -168",
-    ".cfi_offset x21, -160",
-    ".cfi_offset x22, -152",
-    ".cfi_offset x23, -144",
-    ".cfi_offset x24, -136",
-    ".cfi_offset x25, -128",
-    ".cfi_offset x26, -120",
-    ".cfi_offset x27, -112",
-    ".cfi_offset x28, -104",
-    ".cfi_offset d8, -96",
-    ".cfi_offset d9, -88",
-    ".cfi_offset d10, -80",
-    ".cfi_offset d11, -72",
-    ".cfi_offset d12, -64",
-    ".cfi_offset d13, -56",
-    ".cfi_offset d14, -48",
-    ".cfi_offset d15, -40",
-    "str x29, [x0, #{host_sp}]",
-    "and x10, x10, #-16",
+    "stp x29, x30, [sp, #-48]!",
+    "stp x19, x23, [sp, #16]",
+    "stp x10, x11, [sp, #32]",
+    "mov x21, sp",
+    ".cfi_def_cfa x21, 48",
+    ".cfi_offset x29, -48",
+    ".cfi_offset x30, -40",
+    ".cfi_offset x19, -32",
+    // The order of stores matters to a thread that interrupts: see `crate::interrupt`.
+    "add x12, x23, #{host_sp}",
+    "stlr x21, [x12]",
     "mov sp, x10",
-    "ldr w9, [x0, #{interrupt}]",
-    "cbnz w9, 2f",
-    "mov x9, x1",
-    "mov x0, x2",
-    "mov x1, x3",
-    "mov x2, x4",
+    "ldr w12, [x23, #{interrupt}]",
+    "cbnz w12, 2f",
     "blr x9",
-    // The thunk keeps x29, so the frame is found without the context.
-    "mov sp, x29",
-    "mov w0, #{returned}",
-    // ---- leaving the entry frame: sp = host_sp, w0 = the answer
-    ".Lwasmo_leave:",
-    "ldr x11, [sp, #176]",
-    "ldp x9, x10, [sp, #160]",
-    "str x9, [x11, #{host_sp}]",
-    "str x10, [x11, #{guest_sp}]",
-    "ldp d14, d15, [sp, #144]",
-    "ldp d12, d13, [sp, #128]",
-    "ldp d10, d11, [sp, #112]",
-    "ldp d8, d9, [sp, #96]",
-    "ldp x27, x28, [sp, #80]",
-    "ldp x25, x26, [sp, #64]",
-    "ldp x23, x24, [sp, #48]",
-    "ldp x21, x22, [sp, #32]",
-    "ldp x19, x20, [sp, #16]",
-    ".cfi_def_cfa sp, 192",
-    "ldp x29, x30, [sp], #192",
-    ".cfi_def_cfa_offset 0",
+    "ldr x30, [x21, #8]",
+    "add sp, x21, #48",
+    ".cfi_remember_state",
+    ".cfi_restore x19",
     ".cfi_restore x29",
     ".cfi_restore x30",
+    ".cfi_def_cfa sp, 0",
+    "mov x9, #{returned}",
     "ret",
+    ".cfi_restore_state",
     "2:",
-    "mov w1, #{interrupted}",
+    "mov x0, x23",
+    "mov x1, #{interrupted}",
     "b wasmo_unwind",
     ".cfi_endproc",
     ".size wasmo_enter, . - wasmo_enter",
     // ---- exit(exec: x0, callback: x1, context: x2, values: x3)
-    ".p2align 5",
+    ".p2align 6",
     ".globl wasmo_exit",
     ".hidden wasmo_exit",
     ".type wasmo_exit, @function",
@@ -172,33 +251,25 @@ global_asm!(
     ".cfi_offset x29, -16",
     ".cfi_offset x30, -8",
     "mov x29, sp",
-    "str x29, [x0, #{guest_sp}]",
     "ldr x9, [x0, #{host_sp}]",
+    "str x29, [x9, #{exit_sp}]",
     "mov sp, x9",
     ".cfi_remember_state",
-    ".cfi_def_cfa sp, 192",
-    ".cfi_offset x29, -192",
-    ".cfi_offset x30, -184",
-    ".cfi_offset x19, -176",
-    ".cfi_offset x20, -168",
-    ".cfi_offset x21, -160",
-    ".cfi_offset x22, -152",
-    ".cfi_offset x23, -144",
-    ".cfi_offset x24, -136",
-    ".cfi_offset x25, -128",
-    ".cfi_offset x26, -120",
-    ".cfi_offset x27, -112",
-    ".cfi_offset x28, -104",
+    ".cfi_def_cfa sp, 48",
+    ".cfi_offset x29, -48",
+    ".cfi_offset x30, -40",
+    ".cfi_offset x19, -32",
+    ".cfi_offset x23, -24",
     "mov x9, x1",
     "mov x0, x2",
     "mov x1, x3",
     "blr x9",
-    "ldr x9, [sp, #176]",
+    "ldr x9, [sp, #24]",
     "cbnz w0, 3f",
     "mov sp, x29",
     ".cfi_restore_state",
     "ldr w10, [x9, #{interrupt}]",
-    "cbnz w10, 4f",
+    "cbnz w10, .Lwasmo_interrupted",
     "ldp x29, x30, [sp], #16",
     ".cfi_def_cfa_offset 0",
     ".cfi_restore x29",
@@ -206,27 +277,27 @@ global_asm!(
     "ret",
     "3:",
     "mov x0, x9",
-    "mov w1, #{host_failed}",
-    "b wasmo_unwind",
-    "4:",
-    "mov x0, x9",
-    "mov w1, #{interrupted}",
+    "mov x1, #{host_failed}",
     "b wasmo_unwind",
     ".cfi_endproc",
     ".size wasmo_exit, . - wasmo_exit",
-    // ---- unwind(exec: x0, reason: w1)
+    // ---- unwind(exec: x0, reason: x1)
     ".p2align 5",
+    ".Lwasmo_interrupted:",
+    "mov x0, x9",
+    "mov x1, #{interrupted}",
     ".globl wasmo_unwind",
     ".hidden wasmo_unwind",
     ".type wasmo_unwind, @function",
     "wasmo_unwind:",
     "ldr x9, [x0, #{host_sp}]",
     "mov sp, x9",
-    "mov x29, x9",
-    "ldr x9, [x0, #{guest_sp}]",
+    "ldr x9, [sp, #{exit_sp}]",
     "str x9, [x0, #{unwound_from}]",
-    "mov w0, w1",
-    "b .Lwasmo_leave",
+    "mov x9, x1",
+    "ldp x19, x23, [sp, #16]",
+    "ldp x29, x30, [sp], #48",
+    "ret",
     ".size wasmo_unwind, . - wasmo_unwind",
     // ---- no code
     ".globl wasmo_no_code",
@@ -235,11 +306,24 @@ global_asm!(
     "wasmo_no_code:",
     "brk #(0x5500 | {unreachable})",
     ".size wasmo_no_code, . - wasmo_no_code",
+    // ---- direct exits, in the wasm convention: context: x20; one for each number of integers among the arguments
+    ".p2align 6",
+    ".globl wasmo_exit_direct",
+    ".hidden wasmo_exit_direct",
+    ".type wasmo_exit_direct, @function",
+    "wasmo_exit_direct:",
+    exit_direct!("x0", "x1", "x2", "x3", "x4", "x5"),
+    // An error when the stubs before need more room.
+    ".org wasmo_exit_direct + 6 * {direct_stub}",
+    ".size wasmo_exit_direct, . - wasmo_exit_direct",
     ".popsection",
     host_sp = const HOST_SP,
-    guest_sp = const GUEST_SP,
+    exit_sp = const EXIT_SP,
     interrupt = const INTERRUPT,
     unwound_from = const UNWOUND_FROM,
+    exec = const HOST_FUNC_EXEC,
+    direct = const HOST_FUNC_DIRECT,
+    direct_stub = const DIRECT_STUB,
     returned = const RETURNED,
     host_failed = const HOST_FAILED,
     interrupted = const INTERRUPTED,

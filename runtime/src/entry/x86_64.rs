@@ -1,15 +1,15 @@
 //! The stubs for x86-64, System V calling convention.
 //!
-//! Entry frame, from `host_sp` upwards: execution context, old `guest_sp`, old `host_sp`, r15, r14, r13, r12, rbx, rbp,
-//! return address. In `wasmo_enter`, `rbp` points to its lowest word; in `wasmo_exit`, `rsp` does while the host runs,
-//! and `rbp` points to the exit frame.
+//! [`EntryFrame`] says how an entry frame looks. While the guest runs, r15 points to it too, which code in C's convention
+//! and in that of wasm keeps. In `wasmo_exit` rbp points to the exit frame while the host runs, in direct exits r14 does.
 
-use super::offset::{GUEST_SP, HOST_SP, INTERRUPT, UNWOUND_FROM};
-use super::{HOST_FAILED, INTERRUPTED, RETURNED};
+use super::offset::{EXIT_SP, HOST_FUNC_DIRECT, HOST_FUNC_EXEC, HOST_SP, INTERRUPT, UNWOUND_FROM};
+use super::{Activation, Arguments, DIRECT_STUB, HOST_FAILED, INTERRUPTED, RETURNED, Results};
+use crate::exec::Exec;
 use std::arch::{asm, global_asm};
 use wasmo_abi::trap::TrapCode;
 
-/// What [`super::EXIT`] leaves on the guest's stack.
+/// What exits leave on the guest's stack.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ExitFrame {
@@ -19,15 +19,91 @@ pub(crate) struct ExitFrame {
     pub(crate) return_address: usize,
 }
 
-/// The part of an entry frame that `host_sp` points to.
+/// What entering leaves on the host's stack, at an address divisible by 16.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EntryFrame {
     exec: usize,
-    /// What `guest_sp` was: the end of the activation.
-    pub(crate) guest_sp: usize,
-    /// What `host_sp` was: the entry frame of the activation before.
-    pub(crate) host_sp: usize,
+    /// Where the guest's stack stands: at first where the activation began, then at the last exit frame.
+    pub(crate) exit_sp: usize,
+    /// The entry frame of the activation before, or 0.
+    pub(crate) outer: usize,
+    rbx: usize,
+    rbp: usize,
+    return_address: usize,
+}
+
+/// Bytes of an entry frame below the return address.
+const SAVED: usize = size_of::<EntryFrame>() - size_of::<usize>();
+
+/// The stack pointer, or nearly.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "one instruction")]
+pub(crate) fn stack_pointer() -> usize {
+    let sp;
+    // SAFETY: the instruction only copies a register.
+    unsafe { asm!("mov {}, rsp", out(reg) sp, options(nomem, nostack, preserves_flags)) };
+    sp
+}
+
+/// Calls `code` on the guest's stack with the context in the register of the wasm convention; answers
+/// [`RETURNED`] and the results, or why the guest was unwound and anything.
+///
+/// # Safety
+/// `exec` belongs to a store that lives, and is the current context of this thread; `activation` is the next one.
+/// `code` takes these arguments, and keeps r12, r15, rbx and rbp.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "the arguments must stay in registers")]
+pub(crate) unsafe fn enter(
+    exec: *mut Exec,
+    activation: Activation,
+    code: *const u8,
+    context: *mut u8,
+    arguments: &Arguments,
+) -> (usize, Results) {
+    let Activation { guest_sp, outer } = activation;
+    let [rdi, rsi, mut rdx, mut rcx, mut r8, r9] = arguments.integers;
+    let [mut xmm0, mut xmm1, mut xmm2, mut xmm3, xmm4, xmm5, xmm6, xmm7] = arguments.floats;
+    let rax: usize;
+    let reason: usize;
+    // SAFETY: as the caller promises; all registers that C's convention lets a function change are declared to be changed, and of those that it must
+    // keep, the stub keeps rbx, rbp and r12 and the others are declared.
+    unsafe {
+        asm!(
+            "call {enter}",
+            enter = sym super::wasmo_enter,
+            inout("rax") code => rax,
+            inout("rdi") rdi => _,
+            inout("rsi") rsi => _,
+            inout("rdx") rdx,
+            inout("rcx") rcx,
+            inout("r8") r8,
+            inout("r9") r9 => _,
+            inout("r10") guest_sp => reason,
+            inout("r11") outer => _,
+            in("r12") exec,
+            inout("r13") context => _,
+            out("r14") _,
+            out("r15") _,
+            inout("xmm0") xmm0,
+            inout("xmm1") xmm1,
+            inout("xmm2") xmm2,
+            inout("xmm3") xmm3,
+            inout("xmm4") xmm4 => _,
+            inout("xmm5") xmm5 => _,
+            inout("xmm6") xmm6 => _,
+            inout("xmm7") xmm7 => _,
+            clobber_abi("C"),
+        );
+    }
+    // SAFETY: the instructions have written to these registers, or could have.
+    let results = unsafe {
+        Results {
+            integers: [rax as u64, rdx.assume_init(), rcx.assume_init(), r8.assume_init()],
+            floats: [xmm0.assume_init(), xmm1.assume_init(), xmm2.assume_init(), xmm3.assume_init()],
+        }
+    };
+    (reason, results)
 }
 
 /// The registers that functions keep for their callers: a host function that does not use one holds there what the guest had.
@@ -71,10 +147,44 @@ pub(crate) unsafe fn trap_code_at(pc: usize) -> Option<TrapCode> {
     TrapCode::from_code(unsafe { code.add(UD1.len()).read() })
 }
 
+macro_rules! exit_direct {
+    ($($register:literal),*) => {
+        concat!($(
+            // The context becomes the last argument. Nothing is taken back from memory afterwards but the return address. Functions in the wasm
+            // convention pop the 8 bytes that keep the stack aligned where there are no arguments on it.
+            ".p2align 6\n",
+            ".cfi_startproc\n",
+            "push rbp\n",
+            ".cfi_def_cfa_offset 16\n",
+            ".cfi_offset rbp, -16\n",
+            "mov rax, qword ptr [r13 + {exec}]\n",
+            "mov r14, rsp\n",
+            "mov ", $register, ", r13\n",
+            "mov rax, qword ptr [rax + {host_sp}]\n",
+            "mov qword ptr [rax + {exit_sp}], r14\n",
+            "mov rsp, rax\n",
+            ".cfi_remember_state\n",
+            ".cfi_def_cfa rsp, 48\n",
+            ".cfi_offset rbx, -24\n",
+            ".cfi_offset r12, -48\n",
+            "call qword ptr [r13 + {direct}]\n",
+            "mov rcx, qword ptr [r13 + {exec}]\n",
+            "lea rsp, [r14 + 8]\n",
+            ".cfi_restore_state\n",
+            ".cfi_def_cfa_offset 8\n",
+            "cmp dword ptr [rcx + {interrupt}], 0\n",
+            "jne .Lwasmo_interrupted\n",
+            "ret 8\n",
+            ".cfi_endproc\n",
+        )*)
+    };
+}
+
 global_asm!(
     ".pushsection .text.wasmo_stubs, \"ax\", @progbits",
-    // ---- enter(exec: rdi, thunk: rsi, code: rdx, context: rcx, values: r8) -> eax
-    ".p2align 5",
+    // ---- enter(code: rax, guest_sp: r10, outer: r11, exec: r12; what code takes) -> reason: r10; what code returns.
+    // Changes what C's convention allows to change, and r13, r14, r15.
+    ".p2align 6",
     ".globl wasmo_enter",
     ".hidden wasmo_enter",
     ".type wasmo_enter, @function",
@@ -82,75 +192,35 @@ global_asm!(
     ".cfi_startproc",
     "push rbp",
     "push rbx",
+    "push r11",
+    "push r10",
     "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
-    "push qword ptr [rdi + {host_sp}]",
-    "push qword ptr [rdi + {guest_sp}]",
-    "push rdi",
-    "mov rbp, rsp",
-    ".cfi_def_cfa rbp, 80",
+    ".cfi_def_cfa_offset 48",
     ".cfi_offset rbp, -16",
     ".cfi_offset rbx, -24",
-    ".cfi_offset r12, -32",
-    ".cfi_offset r13, -40",
-    ".cfi_offset r14, -48",
-    ".cfi_offset r15, -56",
-    "mov qword ptr [rdi + {host_sp}], rsp",
-    "mov rax, qword ptr [rdi + {guest_sp}]",
-    "and rax, -16",
-    "mov rsp, rax",
-    "cmp dword ptr [rdi + {interrupt}], 0",
+    "mov r15, rsp",
+    ".cfi_def_cfa_register r15",
+    "mov qword ptr [r12 + {host_sp}], rsp",
+    "mov rsp, r10",
+    "cmp dword ptr [r12 + {interrupt}], 0",
     "jne 2f",
-    "mov rbx, rdi",
-    "mov rax, rsi",
-    "mov rdi, rdx",
-    "mov rsi, rcx",
-    "mov rdx, r8",
     "call rax",
-    // A thunk that returns has kept rbp, rbx, and r12 to r15.
-    "mov rdx, qword ptr [rbp + 8]",
-    "mov qword ptr [rbx + {guest_sp}], rdx",
-    "mov rdx, qword ptr [rbp + 16]",
-    "mov qword ptr [rbx + {host_sp}], rdx",
-    "mov eax, {returned}",
-    "mov rbx, qword ptr [rbp + 56]",
-    "lea rsp, [rbp + 64]",
+    "lea rsp, [r15 + {saved}]",
     ".cfi_remember_state",
     ".cfi_restore rbx",
-    ".cfi_def_cfa rsp, 16",
-    "pop rbp",
     ".cfi_restore rbp",
-    ".cfi_def_cfa_offset 8",
+    ".cfi_def_cfa rsp, 8",
+    "mov r10d, {returned}",
     "ret",
     ".cfi_restore_state",
-    // ---- leaving the entry frame: rsp = host_sp, eax = the answer
-    ".Lwasmo_leave:",
-    "pop rdi",
-    "pop qword ptr [rdi + {guest_sp}]",
-    "pop qword ptr [rdi + {host_sp}]",
-    ".cfi_def_cfa rsp, 56",
-    "pop r15",
-    ".cfi_def_cfa_offset 48",
-    "pop r14",
-    ".cfi_def_cfa_offset 40",
-    "pop r13",
-    ".cfi_def_cfa_offset 32",
-    "pop r12",
-    ".cfi_def_cfa_offset 24",
-    "pop rbx",
-    ".cfi_def_cfa_offset 16",
-    "pop rbp",
-    ".cfi_def_cfa_offset 8",
-    "ret",
     "2:",
+    "mov rdi, r12",
     "mov esi, {interrupted}",
     "jmp wasmo_unwind",
     ".cfi_endproc",
     ".size wasmo_enter, . - wasmo_enter",
     // ---- exit(exec: rdi, callback: rsi, context: rdx, values: rcx)
-    ".p2align 5",
+    ".p2align 6",
     ".globl wasmo_exit",
     ".hidden wasmo_exit",
     ".type wasmo_exit, @function",
@@ -159,16 +229,14 @@ global_asm!(
     "push rbp",
     ".cfi_def_cfa_offset 16",
     ".cfi_offset rbp, -16",
-    "mov qword ptr [rdi + {guest_sp}], rsp",
+    "mov rax, qword ptr [rdi + {host_sp}]",
     "mov rbp, rsp",
-    "mov rsp, qword ptr [rdi + {host_sp}]",
+    "mov qword ptr [rax + {exit_sp}], rsp",
+    "mov rsp, rax",
     ".cfi_remember_state",
-    ".cfi_def_cfa rsp, 80",
+    ".cfi_def_cfa rsp, 48",
     ".cfi_offset rbx, -24",
-    ".cfi_offset r12, -32",
-    ".cfi_offset r13, -40",
-    ".cfi_offset r14, -48",
-    ".cfi_offset r15, -56",
+    ".cfi_offset r12, -48",
     "mov rax, rsi",
     "mov rdi, rdx",
     "mov rsi, rcx",
@@ -191,18 +259,23 @@ global_asm!(
     "jmp wasmo_unwind",
     ".cfi_endproc",
     ".size wasmo_exit, . - wasmo_exit",
-    // ---- unwind(exec: rdi, reason: esi)
+    // ---- unwind(exec: rdi, reason: rsi)
     ".p2align 5",
+    ".Lwasmo_interrupted:",
+    "mov rdi, rcx",
+    "mov esi, {interrupted}",
     ".globl wasmo_unwind",
     ".hidden wasmo_unwind",
     ".type wasmo_unwind, @function",
     "wasmo_unwind:",
     "mov rsp, qword ptr [rdi + {host_sp}]",
-    "mov rbp, rsp",
-    "mov rdx, qword ptr [rdi + {guest_sp}]",
-    "mov qword ptr [rdi + {unwound_from}], rdx",
-    "mov eax, esi",
-    "jmp .Lwasmo_leave",
+    "pop r12",
+    "pop qword ptr [rdi + {unwound_from}]",
+    "pop rax",
+    "pop rbx",
+    "pop rbp",
+    "mov r10, rsi",
+    "ret",
     ".size wasmo_unwind, . - wasmo_unwind",
     // ---- no code
     ".globl wasmo_no_code",
@@ -211,11 +284,25 @@ global_asm!(
     "wasmo_no_code:",
     ".byte 0x67, 0x0f, 0xb9, 0x40, {unreachable}",
     ".size wasmo_no_code, . - wasmo_no_code",
+    // ---- direct exits, in the wasm convention: context: r13; one for each number of integers among the arguments
+    ".p2align 6",
+    ".globl wasmo_exit_direct",
+    ".hidden wasmo_exit_direct",
+    ".type wasmo_exit_direct, @function",
+    "wasmo_exit_direct:",
+    exit_direct!("rdi", "rsi", "rdx", "rcx", "r8", "r9"),
+    // An error when the stubs before need more room.
+    ".org wasmo_exit_direct + 6 * {direct_stub}",
+    ".size wasmo_exit_direct, . - wasmo_exit_direct",
     ".popsection",
     host_sp = const HOST_SP,
-    guest_sp = const GUEST_SP,
+    exit_sp = const EXIT_SP,
     interrupt = const INTERRUPT,
     unwound_from = const UNWOUND_FROM,
+    exec = const HOST_FUNC_EXEC,
+    direct = const HOST_FUNC_DIRECT,
+    saved = const SAVED,
+    direct_stub = const DIRECT_STUB,
     returned = const RETURNED,
     host_failed = const HOST_FAILED,
     interrupted = const INTERRUPTED,

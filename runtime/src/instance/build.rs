@@ -70,7 +70,10 @@ impl Store {
         self.check_live(imports)?;
         let alike =
             self.pool.keeps_instances() && module.imports_functions_only() && imports.iter().all(Import::is_host);
-        if alike && let Some(instance) = module.idle.pop() {
+        if alike
+            && let Some(instance) = module.idle.pop()
+            && instance.calls_alike(&module.info, imports)
+        {
             return Ok(self.revive(instance, module, imports)?);
         }
         self.build(module, imports, if alike { Kept::Alike } else { Kept::Anyhow })
@@ -313,8 +316,8 @@ impl Instance {
         host: HostImport,
         exec: *mut wasmo_abi::vm::VmExecContext,
     ) -> Result<VmFuncImport, Error> {
-        let thunks = module.code.thunks(module.info.func_type_index(func));
-        let thunks = thunks.ok_or_else(|| {
+        let thunk = || module.code.thunks(module.info.func_type_index(func)).map(|thunks| thunks.exit);
+        let code = host.direct_exit().or_else(thunk).ok_or_else(|| {
             Error::Internal(format!("the module has no code to call its imported function {}", func.0))
         })?;
         let record = host.record(exec, self.context());
@@ -325,7 +328,7 @@ impl Instance {
         }
         self.host_funcs[position] = record;
         let context: *const VmHostFunc = &raw const self.host_funcs[position];
-        Ok(VmFuncImport { code: thunks.exit as *const u8, context: context.cast_mut().cast() })
+        Ok(VmFuncImport { code: code as *const u8, context: context.cast_mut().cast() })
     }
 }
 

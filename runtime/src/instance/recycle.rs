@@ -6,7 +6,9 @@
 //! and which segments are dropped. What depends on the store is set when the next one takes the instance: the execution context, the host's functions, and numbers.
 //!
 //! Only instances of modules that import nothing but functions, all of the host, are kept. Their addresses, too, are the instance's own
-//! ([`Instance::host_funcs`]), so whatever refers to them refers to the next store's.
+//! ([`Instance::host_funcs`]), so whatever refers to them refers to the next store's. Functions that are called directly and those that are called through a
+//! thunk are called by different code, which tables and records have copies of: an instance is not taken for other kinds than it had
+//! ([`Instance::calls_alike`]).
 
 use super::Instance;
 use super::const_expr::evaluate;
@@ -18,7 +20,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use wasmo_abi::index::{EntityIndex, GlobalIndex};
 use wasmo_abi::layout::Place;
-use wasmo_abi::module::{DataKind, ElemKind, EntityRef};
+use wasmo_abi::module::{DataKind, ElemKind, EntityRef, ModuleInfo};
 use wasmo_abi::vm::VmGlobal;
 
 /// How an instance was made.
@@ -170,8 +172,22 @@ impl Instance {
     }
 }
 
+impl Instance {
+    /// Whether the instance, which was brought back, calls `imports` by the code by which it called the functions before, so that whatever holds that code is
+    /// right for them.
+    pub(super) fn calls_alike(&self, info: &ModuleInfo, imports: &[Import]) -> bool {
+        info.imports.iter().zip(imports).all(|(import, given)| match (import.entity, given.host()) {
+            (EntityRef::Func(func), Some(host)) => self
+                .host_funcs
+                .get(func.position())
+                .is_some_and(|record| record.direct.is_null() == host.direct_exit().is_none()),
+            _ => false,
+        })
+    }
+}
+
 impl Store {
-    /// Takes over an instance that was brought back.
+    /// Takes over an instance that was brought back and [calls its imports alike](Instance::calls_alike).
     pub(super) fn revive(
         &mut self,
         mut instance: Box<Instance>,

@@ -1,25 +1,14 @@
 //! Functions of a store: those of its instances, and those of the host.
 
-use super::{FuncHandle, InstanceId, Store};
+use super::{FuncHandle, HostImport, InstanceId, Store};
 use crate::entry;
 use crate::func_ref::NULL_ELEMENT;
 use crate::instance::Instance;
-use std::ptr::{self, NonNull};
+use std::ptr;
 use wasmo_abi::index::FuncIndex;
-use wasmo_abi::vm::{EnterThunk, VmContext, VmContextKind, VmFuncRef, VmHostCallback, VmHostFunc};
+use wasmo_abi::vm::{EnterThunk, VmContext, VmFuncRef, VmHostCallback, VmHostFunc};
 
 impl Store {
-    /// A record of a host function that `caller` sees.
-    fn host_func(
-        &mut self,
-        callback: VmHostCallback<VmHostFunc>,
-        data: *mut u8,
-        caller: *mut VmContext,
-    ) -> NonNull<VmHostFunc> {
-        let exec = self.exec();
-        self.host_funcs.push(VmHostFunc { kind: VmContextKind::HostFunc, exec, callback, data, caller }).0
-    }
-
     /// Makes a function for guests out of one of the host's: `callback` is called with a record that has `data`, and
     /// with the instance that imported the function as `caller`. `ty` is the engine-wide number of its type, `exit` the
     /// exit thunk of that type ([`wasmo_abi::code::Thunks::exit`]), or 0 when code can reach the function through an
@@ -31,10 +20,19 @@ impl Store {
         data: *mut u8,
         exit: usize,
     ) -> FuncHandle {
-        let context = self.host_func(callback, data, ptr::null_mut());
-        let code = if exit == 0 { entry::no_code() } else { exit } as *const u8;
+        self.add_host_func(ty, HostImport::new(callback, data), if exit == 0 { entry::no_code() } else { exit })
+    }
+
+    /// As [`Store::new_host_func`] without an exit thunk; a function that is called directly needs none.
+    pub fn new_host_import(&mut self, ty: u32, host: HostImport) -> FuncHandle {
+        self.add_host_func(ty, host, host.direct_exit().unwrap_or_else(entry::no_code))
+    }
+
+    fn add_host_func(&mut self, ty: u32, host: HostImport, code: usize) -> FuncHandle {
+        let record = host.record(self.exec(), ptr::null_mut());
+        let (context, _) = self.host_funcs.push(record);
+        let (code, context) = (code as *const u8, context.as_ptr().cast());
         let (record, _) = self.func_refs.push(NULL_ELEMENT);
-        let context = context.as_ptr().cast();
         // SAFETY: the record was just made and nobody else knows it.
         unsafe { record.write(VmFuncRef { type_id: ty, code, context, func_ref: record.as_ptr() }) };
         FuncHandle::permanent(record)

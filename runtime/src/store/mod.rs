@@ -34,7 +34,7 @@ use crate::table::Table;
 use crate::trap::backtrace::{Backtrace, Start};
 use std::fmt;
 use std::mem::ManuallyDrop;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmo_abi::types::GlobalType;
@@ -141,7 +141,6 @@ pub struct Store {
     /// Taken out only by drop.
     pub(crate) shell: ManuallyDrop<Shell>,
     hooks: Option<NonNull<dyn StoreHooks>>,
-    data: *mut u8,
     /// Why the host function under way failed, and the frames if they are known already.
     failure: Option<(Failure, Option<Backtrace>)>,
     pub(crate) pool: Arc<Pool>,
@@ -186,7 +185,6 @@ impl Store {
             exec: shell.exec,
             shell: ManuallyDrop::new(shell),
             hooks: None,
-            data: ptr::null_mut(),
             failure: None,
             pool: Arc::clone(pool),
             epoch: Arc::clone(&options.epoch),
@@ -242,12 +240,27 @@ impl Store {
 
     /// Sets a pointer that the store keeps for the embedder and does not look at.
     pub fn set_data(&mut self, data: *mut u8) {
-        self.data = data;
+        self.exec_ref().data.set(data);
     }
 
     /// The pointer of [`Store::set_data`]; null at first.
     pub fn data(&self) -> *mut u8 {
-        self.data
+        self.exec_ref().data.get()
+    }
+
+    /// The pointer of [`Store::set_data`] of the store that an execution context belongs to.
+    ///
+    /// # Safety
+    /// The context is that of a store that lives.
+    #[inline]
+    pub unsafe fn data_of_exec(exec: *mut VmExecContext) -> *mut u8 {
+        // SAFETY: as the caller promises; stores make contexts as the first part of an `Exec`.
+        unsafe { (*exec.cast::<Exec>()).data.get() }
+    }
+
+    /// Whether a call into the guest is under way.
+    pub fn running(&self) -> bool {
+        self.exec_ref().entry_frame() != 0
     }
 
     /// Asks the hooks, if there are any.
@@ -298,7 +311,7 @@ impl Drop for Store {
         let mut shell = unsafe { ManuallyDrop::take(&mut self.shell) };
         // SAFETY: the context lives as long as the shell; no guest runs.
         let exec = unsafe { self.exec.as_ref() };
-        let (entered, tables_written) = (exec.entered.get(), exec.vm.tables_written != 0);
+        let (entered, tables_written) = (exec.entered(), exec.vm.tables_written != 0);
         if entered {
             for memory in shell.memories.iter() {
                 // SAFETY: memories live until their owners go, below.

@@ -16,7 +16,7 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 use wasmo_abi::tunables::MAX_VALUES;
 use wasmo_abi::vm::VmExecContext;
 
@@ -45,8 +45,7 @@ impl Shell {
         let exec = Exec {
             vm: VmExecContext {
                 builtins: helper::table(),
-                host_sp: 0,
-                guest_sp: stack.high(),
+                host_sp: AtomicUsize::new(0),
                 guest_stack_low: stack.low(),
                 guest_stack_high: stack.high(),
                 interrupt: AtomicU32::new(0),
@@ -57,13 +56,13 @@ impl Shell {
                 spill: [MaybeUninit::uninit(); MAX_VALUES],
             },
             store: Cell::new(ptr::null_mut()),
+            data: Cell::new(ptr::null_mut()),
+            slot: AtomicPtr::new(ptr::null_mut()),
             unwound_from: Cell::new(0),
             guard_low: stack.guard_low(),
             trap_registers: Cell::new(Registers::default()),
             trap_code: AtomicU8::new(0),
             memories: AtomicPtr::new(ptr::null_mut()),
-            depth: Cell::new(0),
-            entered: Cell::new(false),
         };
         let exec = NonNull::from(Box::leak(Box::new(exec)));
         let shared = Shared::new(exec);
@@ -104,11 +103,12 @@ impl Shell {
         }
         // SAFETY: the context lives as long as the shell; the store is going, so no guest runs, and no handle leads to the context.
         let context = unsafe { &mut *self.exec.as_ptr() };
-        if context.entered.replace(false) && !self.stack.reset(whole) {
+        if context.entered() && !self.stack.reset(whole) {
             return None;
         }
         context.store.set(ptr::null_mut());
-        context.vm.guest_sp = self.stack.high();
+        context.data.set(ptr::null_mut());
+        *context.slot.get_mut() = ptr::null_mut();
         *context.vm.interrupt.get_mut() = 0;
         context.vm.tables_written = 0;
         context.vm.epoch = ptr::null();

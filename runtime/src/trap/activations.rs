@@ -19,8 +19,8 @@ pub(crate) struct Activation {
 /// See the module's documentation.
 pub(crate) struct Activations<'a> {
     exec: &'a Exec,
-    guest_sp: usize,
-    host_sp: usize,
+    /// The entry frame of the next one, or 0.
+    frame: usize,
 }
 
 impl<'a> Activations<'a> {
@@ -29,7 +29,7 @@ impl<'a> Activations<'a> {
     /// # Safety
     /// Nobody writes to the guest's stack, or returns below an entry frame, while the result is used.
     pub(crate) unsafe fn of(exec: &'a Exec) -> Self {
-        Self { exec, guest_sp: exec.vm.guest_sp, host_sp: exec.vm.host_sp }
+        Self { exec, frame: exec.entry_frame() }
     }
 }
 
@@ -37,13 +37,15 @@ impl Iterator for Activations<'_> {
     type Item = Activation;
 
     fn next(&mut self) -> Option<Activation> {
-        if self.guest_sp >= self.exec.vm.guest_stack_high || self.host_sp == 0 {
+        if self.frame == 0 {
             return None;
         }
-        // SAFETY: the host runs on top of this entry frame, which nobody writes to.
-        let entry = unsafe { (self.host_sp as *const EntryFrame).read() };
-        let activation = Activation { exit: self.guest_sp, end: entry.guest_sp, entry: self.host_sp };
-        (self.guest_sp, self.host_sp) = (entry.guest_sp, entry.host_sp);
+        // SAFETY: the host runs on top of this entry frame, which nobody writes to; likewise those before.
+        let entry = unsafe { (self.frame as *const EntryFrame).read() };
+        // SAFETY: as above.
+        let end = unsafe { self.exec.activation_within(entry.outer) }.guest_sp;
+        let activation = Activation { exit: entry.exit_sp, end, entry: self.frame };
+        self.frame = entry.outer;
         Some(activation)
     }
 }

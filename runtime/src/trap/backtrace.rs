@@ -39,8 +39,7 @@ pub(crate) enum Start {
     Waiting,
     /// The last activation was unwound because of a trap with these registers.
     Trap(Registers),
-    /// The last activation was unwound at the exit frame at this address, or, when it had not begun, with the exit
-    /// frame of the one before.
+    /// The last activation was unwound at the exit frame at this address, or, when it had not begun, where it would have.
     Exit(usize),
 }
 
@@ -90,14 +89,15 @@ impl Backtrace {
             unsafe { exit_registers(exec, address) }
         };
         // The context is as it was before that activation.
-        let guest_sp = exec.vm.guest_sp;
+        // SAFETY: the host runs on top of the entry frame, which nobody writes to.
+        let end = unsafe { exec.activation_within(exec.entry_frame()) }.guest_sp;
         match start {
             Start::Waiting => {}
-            Start::Trap(registers) => trace.walk(registers, guest_sp, true, &mut steps, &read),
+            Start::Trap(registers) => trace.walk(registers, end, true, &mut steps, &read),
             Start::Exit(address) => {
-                // Where the guest was stopped before it had begun, the exit is the one of the activation before.
-                if let Some(registers) = exit(address).filter(|_| address < guest_sp) {
-                    trace.walk(registers, guest_sp, false, &mut steps, &read);
+                // Where the guest was stopped before it had begun, there is no exit.
+                if let Some(registers) = exit(address).filter(|_| address < end) {
+                    trace.walk(registers, end, false, &mut steps, &read);
                 }
             }
         }

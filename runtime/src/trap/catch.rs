@@ -38,7 +38,7 @@ pub(crate) fn catch(fault: Fault, at: Registers) -> Option<Resume> {
     context.trap_code.store(code as u8, Ordering::Relaxed);
     // The stack pointer is moved here already, so that no signal finds it on the guest's stack any more and overwrites
     // the record.
-    Some(Resume { pc: entry::unwind(), sp: context.vm.host_sp, exec: exec as usize, reason: entry::TRAPPED })
+    Some(Resume { pc: entry::unwind(), sp: context.entry_frame(), exec: exec as usize, reason: entry::TRAPPED })
 }
 
 fn classify(exec: &Exec, fault: Fault, at: Registers) -> Option<TrapCode> {

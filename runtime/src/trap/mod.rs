@@ -27,5 +27,5 @@ pub(crate) struct Resume {
     pub(crate) pc: usize,
     pub(crate) sp: usize,
     pub(crate) exec: usize,
-    pub(crate) reason: u32,
+    pub(crate) reason: usize,
 }

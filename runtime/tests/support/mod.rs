@@ -292,7 +292,7 @@ pub unsafe fn call(store: *mut Store, instance: InstanceId, func: u32, values: &
     unsafe {
         let handle = (*store).func(instance, FuncIndex(func)).unwrap();
         let enter = (*store).enter_thunk(handle);
-        Store::call(store, handle, enter, slots.as_mut_ptr())?;
+        Store::call(store, handle, enter, slots.as_mut_ptr()).map_err(|error| *error)?;
     }
     Ok(slots[0].as_u64())
 }

@@ -25,5 +25,5 @@ pub(super) fn resume(context: &mut ucontext_t, resume: Resume) {
     machine.pc = resume.pc as u64;
     machine.sp = resume.sp as u64;
     machine.regs[0] = resume.exec as u64;
-    machine.regs[1] = u64::from(resume.reason);
+    machine.regs[1] = resume.reason as u64;
 }

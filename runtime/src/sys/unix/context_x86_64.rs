@@ -22,6 +22,6 @@ pub(super) fn resume(context: &mut ucontext_t, resume: Resume) {
     set(REG_RIP, resume.pc);
     set(REG_RSP, resume.sp);
     set(REG_RDI, resume.exec);
-    set(REG_RSI, resume.reason as usize);
+    set(REG_RSI, resume.reason);
     gregs[REG_EFL as usize] &= !DIRECTION_FLAG;
 }
