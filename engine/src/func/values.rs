@@ -407,11 +407,11 @@ macro_rules! tuples {
             }
         }
 
-        // SAFETY: as above.
         #[allow(
             non_snake_case, unused_variables, unused_mut, clippy::unused_unit,
             reason = "one macro for all tuples, the empty one included"
         )]
+        // SAFETY: as above.
         unsafe impl<$($name: WasmTy),*> WasmResults for ($($name,)*) {
             type Direct = $direct;
             const DIRECT: bool = $count <= 1 && Self::RESULTS_IN_REGISTERS;
