@@ -17,7 +17,9 @@ use wasmo_abi::module::{Body, EntityRef, Func, Import, ModuleInfo};
 use wasmo_abi::trap::TrapCode;
 use wasmo_abi::types::{FuncType, Limits, MemoryType};
 use wasmo_abi::vm::{EnterThunk, RawValue, VmContext, VmExecContext, VmFuncImport, VmHostCallback, VmHostFunc};
-use wasmo_runtime::{CallError, Failure, FuncHandle, InstanceId, Module, Pool, Store, StoreOptions, TypeRegistry};
+use wasmo_runtime::{
+    CallError, Failure, FuncHandle, HostImport, InstanceId, Module, Pool, Store, StoreOptions, TypeRegistry,
+};
 
 /// Where the first imported function lies in the guest's context: after the head and the number of one type.
 const IMPORT: usize = (size_of::<VmContext>() + size_of::<u32>()).next_multiple_of(8);
@@ -74,7 +76,8 @@ pub mod func {
     pub const init: u32 = 8;
     pub const call_host_often: u32 = 9;
     pub const fuel: u32 = 10;
-    pub const COUNT: u32 = 11;
+    pub const forward: u32 = 11;
+    pub const COUNT: u32 = 12;
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -96,6 +99,8 @@ guest! {
         "dec rbx", "jnz 8b", "mov rbx, [rsp]";
     10 test_fuel: "mov rcx, rdi", "mov rdx, r13", "mov rdi, [r13 + {exec}]", "mov rax, [rdi + {builtins}]",
         "mov rsi, [rax + {out_of_fuel}]", "call [rax + {exit}]";
+    // In the convention of compiled code: all arguments go on and the results come back, and 8 bytes are popped.
+    11 test_forward: "mov rax, [r13 + {code}]", "mov r13, [r13 + {context}]", "call rax", "sub rsp, 8";
     // The thunks have no index of the guest's.
     4294967295 test_exit: "mov rcx, rdi", "mov rdx, r13", "mov rdi, [r13 + {exec}]", "mov rsi, [r13 + {callback}]",
         "mov rax, [rdi + {builtins}]", "call [rax + {exit}]";
@@ -123,6 +128,8 @@ guest! {
         "ldp x20, x0, [sp], #16", "subs x19, x19, #1", "b.ne 8b", "ldr x19, [sp, #8]";
     10 test_fuel: "mov x3, x0", "mov x2, x20", "ldr x0, [x20, #{exec}]", "ldr x9, [x0, #{builtins}]",
         "ldr x1, [x9, #{out_of_fuel}]", "ldr x9, [x9, #{exit}]", "blr x9";
+    // In the convention of compiled code: all arguments go on and the results come back.
+    11 test_forward: "ldr x9, [x20, #{code}]", "ldr x20, [x20, #{context}]", "blr x9";
     // The thunks have no index of the guest's.
     4294967295 test_exit: "mov x3, x0", "mov x2, x20", "ldr x0, [x20, #{exec}]", "ldr x1, [x20, #{callback}]",
         "ldr x9, [x0, #{builtins}]", "ldr x9, [x9, #{exit}]", "blr x9";
@@ -251,12 +258,17 @@ pub fn options() -> StoreOptions {
 impl Guest {
     /// A guest whose imported function is `callback` on `data`.
     pub fn new(callback: VmHostCallback<VmHostFunc>, data: *mut u8) -> Self {
+        Self::importing(HostImport::new(callback, data))
+    }
+
+    /// A guest whose imported function is `host`.
+    pub fn importing(host: HostImport) -> Self {
         // One for all tests: the registry of code knows one module for an address, and all modules here have the same
         // code.
         static MODULE: LazyLock<Arc<Module>> = LazyLock::new(|| module(&TypeRegistry::new(), info(), b"some data"));
         let module = Arc::clone(&MODULE);
         let mut store = Store::new(&options()).unwrap();
-        let host = store.new_host_func(module.type_id(TypeIndex(0)), callback, data, 0);
+        let host = store.new_host_import(module.type_id(TypeIndex(0)), host);
         let instance = store.instantiate(&module, &[host.into()]).unwrap();
         Self { store, instance, module, host }
     }
