@@ -55,6 +55,18 @@ with --invoke. Options of wasmo stand before FILE; everything after it belongs t
 
 Exit code: the guest's own; 134 after a trap; 130 after Ctrl-C; 2 for wrong usage; 1 for any other error.";
 
+/// When code is compiled, and how well.
+#[cfg(feature = "compiler")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum TierArg {
+    /// Functions are compiled as they are called, quickly at first, and optimised when they turn out to be hot
+    Auto,
+    /// Functions are compiled as they are called, quickly, and stay as they are
+    LiftOff,
+    /// Everything is compiled and optimised before it runs
+    Optimized,
+}
+
 /// `wasmo run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = RUN_HELP, override_usage = "wasmo run [OPTIONS] FILE [ARGS]...")]
@@ -86,6 +98,16 @@ pub(crate) struct RunArgs {
     /// Keep WebAssembly's order of stores and traps exactly, at the price of a check at each access.
     #[arg(long)]
     pub(crate) strict_traps: bool,
+
+    /// When the guest's code is compiled, and how well.
+    #[cfg(feature = "compiler")]
+    #[arg(long, value_name = "TIER", default_value = "optimized")]
+    pub(crate) tier: TierArg,
+
+    /// Write a line to standard error whenever code of the guest is compiled or replaced.
+    #[cfg(feature = "compiler")]
+    #[arg(long)]
+    pub(crate) trace_tiers: bool,
 
     /// Let memories and tables together grow no further than this, as 64MiB, 1GiB, or a number of bytes.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]

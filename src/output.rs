@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Error, Result};
 
+/// The exit code after any error that has no other.
+pub(crate) const FAILED: u8 = 1;
 /// The exit code after a trap, as a shell shows it after an abort.
 pub(crate) const TRAPPED: u8 = 134;
 /// The exit code after Ctrl-C, as a shell shows it after SIGINT.
@@ -33,10 +35,19 @@ pub(crate) fn note(text: &str) {
 #[error("{0}")]
 pub(crate) struct UsageError(pub(crate) String);
 
+/// Ends the process at once, without waiting for its threads.
+#[cfg(feature = "compiler")]
+pub(crate) fn leave(code: u8) -> ! {
+    // What cannot be written now could not be later.
+    let _ = io::stdout().lock().flush();
+    // SAFETY: it only ends the process; whatever must be undone at its end is the system's to undo.
+    unsafe { libc::_exit(i32::from(code)) }
+}
+
 /// Reports what went wrong, each cause on a line of its own, and chooses the exit code.
 pub(crate) fn failure(error: &Error) -> ExitCode {
     note(&describe(error));
-    ExitCode::from(if error.is::<UsageError>() { USAGE } else { 1 })
+    ExitCode::from(if error.is::<UsageError>() { USAGE } else { FAILED })
 }
 
 /// The lines of an error report: what failed, and below it the causes.

@@ -55,6 +55,11 @@ builtins! {
     new_epoch NewEpoch;
     /// Fuel is used up: (); may add fuel and answer 0, or trap.
     out_of_fuel OutOfFuel;
+    /// A function that was not compiled yet is called: (position among the defined functions) → address of its code.
+    compile Compile;
+    /// Lift-off code has used up its budget: (position among the defined functions, [`crate::tier::LoopIndex`] or [`crate::tier::LoopIndex::ENTRY`]) →
+    /// address of optimised code to go on with at this loop, or 0.
+    tier_up TierUp;
 }
 
 const _: () = assert!(std::mem::size_of::<RawValue>() == 16);

@@ -17,6 +17,7 @@ pub mod memory_image;
 pub mod module;
 pub mod symbol;
 pub mod table;
+pub mod tier;
 pub mod trap;
 pub mod tunables;
 pub mod types;

@@ -3,10 +3,17 @@
 //! LLVM gives some names a meaning of their own (`malloc`, `memcpy`), so a name from the guest never becomes a symbol.
 
 use crate::index::{FuncIndex, TypeIndex};
+use crate::tier::LoopIndex;
 
 /// The symbol of a defined function. Linking convention: `swifttailcc`, context in `swiftself`.
 pub fn func(func: FuncIndex) -> String {
     format!("wasm_f{}", func.0)
+}
+
+/// The symbol of a variant of a defined function that begins at the head of a loop. Linking convention: as [`func`], without parameters; variables and operands are
+/// handed over in the spill area.
+pub fn osr(func: FuncIndex, at: LoopIndex) -> String {
+    format!("wasm_o{}_{}", func.0, at.0)
 }
 
 /// The symbol of the thunk through which the host enters functions of a type: see [`crate::vm::EnterThunk`].
@@ -22,4 +29,10 @@ pub fn exit(ty: TypeIndex) -> String {
 /// The function that a symbol of [`func`] names.
 pub fn parse_func(symbol: &str) -> Option<FuncIndex> {
     symbol.strip_prefix("wasm_f")?.parse().ok().map(FuncIndex)
+}
+
+/// The function and the loop that a symbol of [`osr`] names.
+pub fn parse_osr(symbol: &str) -> Option<(FuncIndex, LoopIndex)> {
+    let (func, at) = symbol.strip_prefix("wasm_o")?.split_once('_')?;
+    Some((FuncIndex(func.parse().ok()?), LoopIndex(at.parse().ok()?)))
 }

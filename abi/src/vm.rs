@@ -9,6 +9,7 @@
 //! * [`VmFuncRef`] is a function as a value; a table element is a copy of it.
 
 use crate::builtin::VmBuiltins;
+use crate::tier::VmEntry;
 use crate::tunables::MAX_VALUES;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
@@ -80,6 +81,8 @@ pub struct VmContext {
     pub exec: *mut VmExecContext,
     /// The runtime's own record of the instance; generated code does not look at it.
     pub instance: *mut u8,
+    /// The functions of a module in tiers; null for all others.
+    pub entries: *const VmEntry,
 }
 
 /// The context of a host function as one importer sees it. `kind` and `exec` lie where they do in [`VmContext`].

@@ -108,7 +108,7 @@ impl Compiler {
     }
 
     /// The linker for code that this process runs.
-    fn session(&self) -> Result<Arc<Session>, Error> {
+    pub(crate) fn session(&self) -> Result<Arc<Session>, Error> {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(session) = &*session {
             return Ok(Arc::clone(session));

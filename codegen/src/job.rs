@@ -196,6 +196,7 @@ impl Job<'_> {
         let target = &self.compiler.target;
         let options = ir::Options {
             tunables: self.compiler.tunables,
+            tier: partition.tier,
             arch: target.arch(),
             // The target machine has both, and finds them faster than in the attributes of each function.
             cpu: String::new(),
@@ -205,7 +206,7 @@ impl Job<'_> {
         let module = if partition.thunks.is_empty() {
             let inlines = self.compiler.tunables.opt_level == OptLevel::Speed && partition.effort == Effort::Full;
             let copies = if inlines { partition::copies(partition, self.parsed, self.bytes)? } else { Vec::new() };
-            let part = translate::Partition { functions: &partition.functions, copies: &copies };
+            let part = translate::Partition { functions: &partition.functions, copies: &copies, osr: &partition.osr };
             translate::module_partition(context, self.parsed, self.bytes, part, &options)?
         } else {
             let ir = Ir::new(context, "thunks", &options);

@@ -23,12 +23,14 @@ mod shim;
 mod target;
 mod thunks;
 mod translate;
+mod unit;
 
 pub use compiler::{CompiledModule, Compiler, Observer, Print};
 pub use error::{Error, ErrorKind};
 pub use object::Object;
 pub use parse::{parse, validate, validate_single_memory};
 pub use target::{Cpu, TargetOptions};
+pub use unit::{NewCode, Request, Source};
 
 /// LLVM's shared library, where it was when wasmo was built.
 pub const LLVM_LIBRARY: &str = env!("WASMO_LLVM_LIBRARY");

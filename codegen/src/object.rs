@@ -15,6 +15,7 @@ use object::{LittleEndian as ElfLittle, SectionIndex};
 use wasmo_abi::code::{FunctionRange, UnwindTable, WasmOffset};
 use wasmo_abi::index::{FuncIndex, TypeIndex};
 use wasmo_abi::symbol;
+use wasmo_abi::tier::LoopIndex;
 
 /// One compiled partition of a module.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub(crate) struct TextSymbol {
 pub(crate) enum SymbolKind {
     /// A defined function.
     Func(FuncIndex),
+    /// A variant of a defined function that begins at a loop.
+    Osr(FuncIndex, LoopIndex),
     /// The thunk through which the host enters functions of a type.
     Enter(TypeIndex),
     /// The thunk through which code leaves for host functions of a type.
@@ -55,6 +58,7 @@ impl SymbolKind {
     pub(crate) fn name(self) -> String {
         match self {
             Self::Func(func) => symbol::func(func),
+            Self::Osr(func, at) => symbol::osr(func, at),
             Self::Enter(ty) => symbol::enter(ty),
             Self::Exit(ty) => symbol::exit(ty),
         }
@@ -64,6 +68,7 @@ impl SymbolKind {
         let ty = |prefix| Some(TypeIndex(name.strip_prefix(prefix)?.parse().ok()?));
         symbol::parse_func(name)
             .map(Self::Func)
+            .or_else(|| symbol::parse_osr(name).map(|(func, at)| Self::Osr(func, at)))
             .or_else(|| ty("wasm_enter").map(Self::Enter))
             .or_else(|| ty("wasm_exit").map(Self::Exit))
     }
@@ -104,7 +109,7 @@ impl Object {
                 offset: symbol.offset,
                 size: symbol.size,
                 func: match symbol.kind {
-                    SymbolKind::Func(func) => Some(func),
+                    SymbolKind::Func(func) | SymbolKind::Osr(func, _) => Some(func),
                     SymbolKind::Enter(_) | SymbolKind::Exit(_) => None,
                 },
             })
@@ -288,7 +293,12 @@ mod tests {
 
     #[test]
     fn names_of_symbols_are_read_back() {
-        for kind in [SymbolKind::Func(FuncIndex(7)), SymbolKind::Enter(TypeIndex(0)), SymbolKind::Exit(TypeIndex(12))] {
+        for kind in [
+            SymbolKind::Func(FuncIndex(7)),
+            SymbolKind::Osr(FuncIndex(3), LoopIndex(12)),
+            SymbolKind::Enter(TypeIndex(0)),
+            SymbolKind::Exit(TypeIndex(12)),
+        ] {
             assert_eq!(SymbolKind::parse(&kind.name()), Some(kind));
         }
         assert_eq!(SymbolKind::parse("memcpy"), None);

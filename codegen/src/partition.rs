@@ -13,6 +13,7 @@ use crate::pipeline::Effort;
 use std::collections::BTreeSet;
 use wasmo_abi::index::{FuncIndex, TypeIndex};
 use wasmo_abi::module::{Body, EntityRef, ModuleInfo};
+use wasmo_abi::tier::{LoopIndex, Tier};
 use wasmparser::Operator;
 
 /// A partition is full once its bodies have this many bytes.
@@ -34,6 +35,10 @@ pub(crate) struct Partition {
     pub(crate) effort: Effort,
     /// The functions, by their positions among the defined ones, ascending.
     pub(crate) functions: Vec<usize>,
+    /// Loops at which variants of functions begin, which are compiled too.
+    pub(crate) osr: Vec<(usize, LoopIndex)>,
+    /// What the code is for, when the module is in tiers.
+    pub(crate) tier: Option<Tier>,
     /// The types whose thunks are compiled.
     pub(crate) thunks: Vec<TypeIndex>,
     /// Size of the functions' bodies in bytes.
@@ -44,7 +49,15 @@ pub(crate) struct Partition {
 
 impl Default for Partition {
     fn default() -> Self {
-        Self { effort: Effort::Full, functions: Vec::new(), thunks: Vec::new(), bytes: 0, start: 0 }
+        Self {
+            effort: Effort::Full,
+            functions: Vec::new(),
+            osr: Vec::new(),
+            tier: None,
+            thunks: Vec::new(),
+            bytes: 0,
+            start: 0,
+        }
     }
 }
 
@@ -138,7 +151,7 @@ fn divide_into(info: &ModuleInfo, target: usize, effort: impl Fn(usize) -> Effor
 }
 
 /// The types of functions that the host may call or that may be the host's: escaping and imported ones.
-fn thunk_types(info: &ModuleInfo) -> Vec<TypeIndex> {
+pub(crate) fn thunk_types(info: &ModuleInfo) -> Vec<TypeIndex> {
     let imported = info.imports.iter().filter_map(|import| match import.entity {
         EntityRef::Func(func) => Some(func),
         _ => None,

@@ -33,6 +33,12 @@ impl Engine {
             wasm_backtrace: _,
             pooling: _,
             late_link_opt_level: _,
+            #[cfg(feature = "compiler")]
+                tier: _,
+            #[cfg(feature = "compiler")]
+                tuning: _,
+            #[cfg(feature = "compiler")]
+                tier_observer: _,
         } = self.config();
         let mut parts = Parts::default();
         parts.text(env!("CARGO_PKG_VERSION")).text(CODE_REVISION).number(REVISION.into());

@@ -1,6 +1,7 @@
 //! Making a [`Module`] from bytes or text, and watching it being made.
 
 use crate::artifact::Origin;
+use crate::tier::Tier;
 use crate::{CompileError, Engine, Module, Result};
 use anyhow::{Context, anyhow};
 use std::borrow::Cow;
@@ -110,6 +111,13 @@ impl Module {
     }
 
     pub(crate) fn compile(engine: &Engine, binary: &[u8], observer: &dyn CompileObserver) -> Result<Self> {
+        let config = engine.config();
+        if config.tier != Tier::Optimized && config.tunables.opt_level == wasmo_abi::tunables::OptLevel::Speed {
+            if !config.multi_memory {
+                Self::validate_binary(engine, binary)?;
+            }
+            return crate::tier::in_tiers(engine, binary);
+        }
         let (info, compiled) = compile_objects(engine, binary, observer)?;
         let compiler = engine.compiler()?;
         let code = compiler.link(&info, compiled).map_err(CompileError::from)?;

@@ -1,6 +1,8 @@
 //! [`Config`]: the choices an [`crate::Engine`] is made with.
 
 use crate::PoolingConfig;
+#[cfg(feature = "compiler")]
+use crate::tier::{Tier, TierEvent, Tuning};
 use wasmo_abi::tunables::Tunables;
 
 /// How hard the compiler tries.
@@ -25,7 +27,7 @@ pub enum OptLevel {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     pub(crate) tunables: Tunables,
     pub(crate) target: Option<String>,
@@ -36,6 +38,30 @@ pub struct Config {
     pub(crate) multi_memory: bool,
     pub(crate) pooling: Option<PoolingConfig>,
     pub(crate) late_link_opt_level: OptLevel,
+    #[cfg(feature = "compiler")]
+    pub(crate) tier: Tier,
+    #[cfg(feature = "compiler")]
+    pub(crate) tuning: Tuning,
+    #[cfg(feature = "compiler")]
+    pub(crate) tier_observer: Option<TierObserver>,
+}
+
+/// Whom to tell what happens to functions.
+#[cfg(feature = "compiler")]
+pub(crate) type TierObserver = std::sync::Arc<dyn Fn(&TierEvent) + Send + Sync>;
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("tunables", &self.tunables)
+            .field("target", &self.target)
+            .field("target_cpu", &self.target_cpu)
+            .field("threads", &self.threads)
+            .field("max_wasm_stack", &self.max_wasm_stack)
+            .field("wasm_backtrace", &self.wasm_backtrace)
+            .field("multi_memory", &self.multi_memory)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Config {
@@ -57,6 +83,12 @@ impl Config {
             multi_memory: true,
             pooling: None,
             late_link_opt_level: OptLevel::None,
+            #[cfg(feature = "compiler")]
+            tier: Tier::default(),
+            #[cfg(feature = "compiler")]
+            tuning: Tuning::default(),
+            #[cfg(feature = "compiler")]
+            tier_observer: None,
         }
     }
 
@@ -94,6 +126,27 @@ impl Config {
     /// for them.
     pub fn late_link_opt_level(&mut self, level: OptLevel) -> &mut Self {
         self.late_link_opt_level = level;
+        self
+    }
+
+    /// When functions are compiled, and how well; [`Tier::Optimized`] by default, which is all of them before anything runs. No difference to [`OptLevel::None`].
+    #[cfg(feature = "compiler")]
+    pub fn tier(&mut self, tier: Tier) -> &mut Self {
+        self.tier = tier;
+        self
+    }
+
+    /// The numbers by which functions change their tier.
+    #[cfg(feature = "compiler")]
+    pub fn tuning(&mut self, tuning: Tuning) -> &mut Self {
+        self.tuning = tuning;
+        self
+    }
+
+    /// Tell `observer` what happens to functions of modules in tiers. It is called on all threads that run guests or compile, and must not call into a store.
+    #[cfg(feature = "compiler")]
+    pub fn tier_observer(&mut self, observer: impl Fn(&TierEvent) + Send + Sync + 'static) -> &mut Self {
+        self.tier_observer = Some(std::sync::Arc::new(observer));
         self
     }
 

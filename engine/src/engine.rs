@@ -8,6 +8,7 @@ use wasmo_runtime::{Pool, TypeRegistry};
 
 #[cfg(feature = "compiler")]
 use {
+    crate::tier::Workers,
     std::any::Any,
     std::collections::HashMap,
     std::sync::{Mutex, OnceLock, PoisonError},
@@ -30,6 +31,12 @@ struct EngineInner {
     /// Made when something is first compiled: an engine that runs artefacts only never loads LLVM.
     #[cfg(feature = "compiler")]
     compiler: OnceLock<Compiler>,
+    /// What compiles in the background; made when something is to be.
+    #[cfg(feature = "compiler")]
+    tier_workers: OnceLock<Workers>,
+    /// What modules in tiers did so far.
+    #[cfg(feature = "compiler")]
+    tiers: crate::tier::Stats,
     /// Thunks for types that no module had any for when they were needed, by the types' numbers.
     #[cfg(feature = "compiler")]
     thunks: Mutex<HashMap<u32, OwnedThunks>>,
@@ -66,6 +73,10 @@ impl Engine {
                 pool: Pool::new(config.pooling.map(|pooling| pooling.limits)),
                 #[cfg(feature = "compiler")]
                 compiler: OnceLock::new(),
+                #[cfg(feature = "compiler")]
+                tier_workers: OnceLock::new(),
+                #[cfg(feature = "compiler")]
+                tiers: crate::tier::Stats::default(),
                 #[cfg(feature = "compiler")]
                 thunks: Mutex::default(),
                 #[cfg(feature = "compiler")]
@@ -143,6 +154,27 @@ impl Engine {
     #[cfg(feature = "compiler")]
     pub(crate) fn code_memory(&self) -> &Arc<wasmo_runtime::code_memory::CodeMemory> {
         &self.inner.code_memory
+    }
+
+    /// The threads that compile in the background.
+    ///
+    /// # Errors
+    /// As [`Engine::compiler`].
+    #[cfg(feature = "compiler")]
+    pub(crate) fn tier_workers(&self) -> Result<&Workers> {
+        let threads = self.compiler()?.threads();
+        Ok(self.inner.tier_workers.get_or_init(|| Workers::new(threads)))
+    }
+
+    #[cfg(feature = "compiler")]
+    pub(crate) fn tier_counters(&self) -> &crate::tier::Stats {
+        &self.inner.tiers
+    }
+
+    /// What the modules in tiers of this engine did so far ([`Config::tier`]).
+    #[cfg(feature = "compiler")]
+    pub fn tier_stats(&self) -> crate::TierStats {
+        self.inner.tiers.get()
     }
 
     /// The thunks of a type, for functions whose modules have none. They live as long as the engine.

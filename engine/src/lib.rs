@@ -105,6 +105,8 @@ mod module;
 mod pooling;
 mod store;
 mod table;
+#[cfg(feature = "compiler")]
+mod tier;
 mod trap;
 mod types;
 mod v128;
@@ -134,6 +136,8 @@ pub use module::{Module, ModuleFunction};
 pub use pooling::{PoolConcurrencyLimitError, PoolingConfig};
 pub use store::{AsContext, AsContextMut, InterruptHandle, Store, StoreContext, StoreContextMut, UpdateDeadline};
 pub use table::Table;
+#[cfg(feature = "compiler")]
+pub use tier::{Tier, TierEvent, TierStats, Tuning};
 pub use trap::Trap;
 pub use types::{
     ExportType, ExternType, FuncType, GlobalType, HeapType, ImportType, MemoryType, Mutability, RefType, TableType,

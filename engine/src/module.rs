@@ -125,7 +125,7 @@ impl Module {
 
     /// The number of bytes of machine code.
     pub fn code_size(&self) -> usize {
-        self.inner.runtime.code.code_size()
+        self.inner.runtime.code_size()
     }
 
     /// The functions that the module defines, in order.

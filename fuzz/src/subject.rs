@@ -1,13 +1,21 @@
 //! Runs a module on wasmo.
 
+use crate::compare::Mode;
 use crate::observation::{Observation, Outcome, Step, Trap, Type, Value, argument, hash};
 use anyhow::Result;
-use wasmo::{Config, Engine, Error, Extern, Func, HeapType, Instance, Module, Ref, Store, V128, Val, ValType};
+use wasmo::{
+    Config, Engine, Error, Extern, Func, HeapType, Instance, Module, Ref, Store, Tier, Tuning, V128, Val, ValType,
+};
 
 /// What is seen of `wasm` on wasmo. An error says that wasmo refuses the module.
-pub fn run(wasm: &[u8], strict_traps: bool) -> Result<Observation> {
+pub fn run(wasm: &[u8], mode: Mode) -> Result<Observation> {
     let mut config = Config::new();
-    config.strict_traps(strict_traps);
+    config.strict_traps(mode == Mode::Strict);
+    if mode == Mode::Tiers {
+        let tuning =
+            Tuning { budget: 0, budget_while_waiting: 0, synchronous: true, ahead: false, ..Tuning::default() };
+        config.tier(Tier::Auto).tuning(tuning);
+    }
     let engine = Engine::new(&config)?;
     let module = Module::from_binary(&engine, wasm)?;
     let mut store = Store::new(&engine, ());

@@ -5,6 +5,7 @@
 
 use crate::module::Module;
 use crate::trap::Registers;
+use crate::trap::unwind::UnwindRules;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use wasmo_abi::code::CodeUnit;
@@ -13,12 +14,47 @@ use wasmo_abi::index::FuncIndex;
 struct Entry {
     end: usize,
     module: Weak<Module>,
-    /// The unit's position among the module's units.
-    unit: usize,
+    unit: UnitRef,
+}
+
+/// A code unit of a module.
+#[derive(Clone)]
+enum UnitRef {
+    /// At this position among those that the module was made with.
+    First(usize),
+    /// One that was added.
+    Added(Arc<AddedUnit>),
+}
+
+/// Code that was added to a module while it existed.
+#[derive(Debug)]
+pub(crate) struct AddedUnit {
+    pub(crate) code: CodeUnit,
+    pub(crate) unwind_rules: UnwindRules,
+    /// Frees the code when dropped.
+    pub(crate) _owner: Owner,
+}
+
+/// What keeps code.
+pub(crate) struct Owner {
+    pub(crate) _code: Arc<dyn std::any::Any + Send + Sync>,
+}
+
+impl std::fmt::Debug for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Owner")
+    }
 }
 
 /// Units by their first address. They do not overlap.
 static REGISTRY: RwLock<BTreeMap<usize, Entry>> = RwLock::new(BTreeMap::new());
+
+/// Enters code that was added to a module.
+pub(crate) fn register_added(module: &Arc<Module>, unit: &Arc<AddedUnit>) {
+    let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
+    let (start, end) = (unit.code.start, unit.code.start + unit.code.size);
+    registry.insert(start, Entry { end, module: Arc::downgrade(module), unit: UnitRef::Added(Arc::clone(unit)) });
+}
 
 /// Enters the code of a module.
 pub(crate) fn register(module: &Arc<Module>) {
@@ -26,18 +62,31 @@ pub(crate) fn register(module: &Arc<Module>) {
     for (position, unit) in module.code.units.iter().enumerate() {
         // An empty unit has no address of its own.
         if unit.size > 0 {
-            let entry = Entry { end: unit.start + unit.size, module: Arc::downgrade(module), unit: position };
+            let unit_ref = UnitRef::First(position);
+            let entry = Entry { end: unit.start + unit.size, module: Arc::downgrade(module), unit: unit_ref };
             registry.insert(unit.start, entry);
         }
     }
 }
 
 /// Takes the code of a module out. The module is being dropped, so that its weak references lead nowhere any more.
-pub(crate) fn unregister(module: &Module) {
+pub(crate) fn unregister(module: &mut Module) {
     let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
-    for unit in &module.code.units {
-        if registry.get(&unit.start).is_some_and(|entry| entry.module.strong_count() == 0) {
-            registry.remove(&unit.start);
+    let first = module.code.units.iter().map(|unit| unit.start);
+    let added = module.added.get_mut().unwrap_or_else(PoisonError::into_inner);
+    for start in first.chain(added.iter().map(|unit| unit.code.start)) {
+        if registry.get(&start).is_some_and(|entry| entry.module.strong_count() == 0) {
+            registry.remove(&start);
+        }
+    }
+}
+
+impl UnitRef {
+    /// The unit, and what was found in its call frame information so far.
+    fn get<'a>(&'a self, module: &'a Module) -> Option<(&'a CodeUnit, &'a UnwindRules)> {
+        match self {
+            Self::First(position) => module.code.units.get(*position).zip(module.unwind_rules.get(*position)),
+            Self::Added(unit) => Some((&unit.code, &unit.unwind_rules)),
         }
     }
 }
@@ -46,7 +95,7 @@ pub(crate) fn unregister(module: &Module) {
 pub(crate) struct Location {
     /// The module.
     pub(crate) module: Arc<Module>,
-    unit: usize,
+    unit: UnitRef,
     offset: u32,
     /// The function, unless the code is a thunk.
     pub(crate) func: Option<FuncIndex>,
@@ -62,10 +111,10 @@ pub(crate) fn find(address: usize) -> Option<Location> {
         if address >= entry.end {
             return None;
         }
-        (entry.module.upgrade()?, entry.unit, start)
+        (entry.module.upgrade()?, entry.unit.clone(), start)
     };
     let offset = u32::try_from(address - start).ok()?;
-    let (func, wasm_offset) = explain(module.code.units.get(unit)?, offset);
+    let (func, wasm_offset) = explain(unit.get(&module)?.0, offset);
     Some(Location { module, unit, offset, func, wasm_offset })
 }
 
@@ -84,8 +133,8 @@ fn explain(unit: &CodeUnit, offset: u32) -> (Option<FuncIndex>, Option<u32>) {
 impl Location {
     /// The registers of the caller, where `at` are those at this location.
     pub(crate) fn step(&self, at: Registers, read: impl Fn(usize) -> Option<usize>) -> Option<Registers> {
-        let unit = self.module.code.units.get(self.unit)?;
-        self.module.unwind_rules.get(self.unit)?.step(&unit.unwind, self.offset, at, read)
+        let (unit, rules) = self.unit.get(&self.module)?;
+        rules.step(&unit.unwind, self.offset, at, read)
     }
 }
 

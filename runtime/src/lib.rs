@@ -32,6 +32,7 @@ pub mod store;
 mod sys;
 mod table;
 mod thread;
+pub mod tier;
 pub mod trap;
 pub mod type_registry;
 mod vmcontext;

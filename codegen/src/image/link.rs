@@ -292,6 +292,7 @@ impl Tables {
                         let position = func.position().checked_sub(counts.imported);
                         (position.and_then(|position| entries.get_mut(position)), Some(func))
                     }
+                    SymbolKind::Osr(..) => return Err(malformed("it is one of a module in tiers")),
                     SymbolKind::Enter(TypeIndex(ty)) => (enters.get_mut(ty as usize), None),
                     SymbolKind::Exit(TypeIndex(ty)) => (exits.get_mut(ty as usize), None),
                 };

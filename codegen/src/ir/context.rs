@@ -7,6 +7,7 @@ use inkwell::builder::Builder;
 use inkwell::context::{Context, ContextRef};
 use inkwell::module::Module;
 use inkwell::values::FunctionValue;
+use wasmo_abi::tier::Tier;
 use wasmo_abi::tunables::Tunables;
 
 use super::attributes::Attributes;
@@ -27,6 +28,8 @@ pub enum Arch {
 pub struct Options {
     /// The choices that change code.
     pub tunables: Tunables,
+    /// What the code is for, when it is code of a module in tiers.
+    pub tier: Option<Tier>,
     /// The processor's architecture.
     pub arch: Arch,
     /// Value of every function's `target-cpu` attribute; empty for none.

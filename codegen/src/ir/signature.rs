@@ -128,7 +128,8 @@ impl<'ctx> Ir<'ctx> {
         pointer(self.load_constant(self.types.ptr, field, 8, self.tag(Region::Context))?)
     }
 
-    fn spill_slot(&self, context: PointerValue<'ctx>, slot: usize) -> Result<PointerValue<'ctx>, Error> {
+    /// The slot `slot` of the spill area, given the context of a function.
+    pub(crate) fn spill_slot(&self, context: PointerValue<'ctx>, slot: usize) -> Result<PointerValue<'ctx>, Error> {
         let exec = self.exec(context)?;
         self.field(exec, offset_of!(VmExecContext, spill) + slot * size_of::<RawValue>())
     }

@@ -39,6 +39,8 @@ pub enum Region {
     Exec,
     /// The execution context's spill area.
     Spill,
+    /// The [`wasmo_abi::tier::VmEntry`]s of a module in tiers.
+    Entries,
     /// Arrays of [`wasmo_abi::vm::RawValue`] that thunks and helpers take.
     Values,
 }

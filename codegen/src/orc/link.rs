@@ -3,6 +3,7 @@
 use super::session::{Dylib, Session};
 use crate::error::Error;
 use crate::object::{Object, SymbolKind};
+use std::any::Any;
 use std::sync::Arc;
 use wasmo_abi::code::{CodeUnit, ModuleCode, Thunks};
 use wasmo_abi::index::{FuncIndex, TypeIndex};
@@ -21,24 +22,12 @@ pub(crate) fn link(
     imported: usize,
     defined: usize,
 ) -> Result<ModuleCode, Error> {
-    let dylib = session.dylib()?;
-    let mut anchors = Vec::with_capacity(objects.len());
-    for object in &objects {
-        dylib.add(&object.bytes)?;
-        let anchor = object.symbols.first().ok_or_else(|| Error::internal("an object without functions"))?;
-        anchors.push(anchor.kind.name());
-    }
-    let addresses = dylib.lookup(&anchors)?;
+    let (dylib, starts) = load(session, &objects)?;
     let mut entries: Vec<usize> = vec![0; defined];
     let mut enters = vec![None; types];
     let mut exits = vec![None; types];
     let mut units = Vec::with_capacity(objects.len());
-    for (object, address) in objects.into_iter().zip(addresses) {
-        let start = object
-            .symbols
-            .first()
-            .and_then(|anchor| address.checked_sub(anchor.offset as usize))
-            .ok_or_else(|| Error::internal("an object is linked at an impossible address"))?;
+    for (object, start) in objects.into_iter().zip(starts) {
         for symbol in &object.symbols {
             let address = start + symbol.offset as usize;
             let place = match symbol.kind {
@@ -47,18 +36,13 @@ pub(crate) fn link(
                         *entry = address;
                     })
                 }
+                SymbolKind::Osr(..) => None,
                 SymbolKind::Enter(TypeIndex(ty)) => enters.get_mut(ty as usize).map(|enter| *enter = Some(address)),
                 SymbolKind::Exit(TypeIndex(ty)) => exits.get_mut(ty as usize).map(|exit| *exit = Some(address)),
             };
             place.ok_or_else(|| Error::internal(format!("an object defines {}", symbol.kind.name())))?;
         }
-        units.push(CodeUnit {
-            start,
-            size: object.text_size,
-            functions: object.functions().into_iter().collect(),
-            wasm_offsets: object.wasm_offsets.into_iter().collect(),
-            unwind: object.unwind,
-        });
+        units.push(code_unit(object, start));
     }
     if let Some(missing) = entries.iter().position(|&entry| entry == 0) {
         return Err(Error::internal(format!("function {} was not compiled", imported + missing)));
@@ -79,6 +63,57 @@ pub(crate) fn link(
         })
         .collect();
     Ok(ModuleCode { entries, base, thunks, units, owner: Arc::new(Owner { _dylib: dylib }) })
+}
+
+/// Links objects that refer to no others; answers where the text of each begins.
+fn load(session: &Arc<Session>, objects: &[Object]) -> Result<(Dylib, Vec<usize>), Error> {
+    let dylib = session.dylib()?;
+    let mut anchors = Vec::with_capacity(objects.len());
+    for object in objects {
+        dylib.add(&object.bytes)?;
+        let anchor = object.symbols.first().ok_or_else(|| Error::internal("an object without functions"))?;
+        anchors.push(anchor.kind.name());
+    }
+    let addresses = dylib.lookup(&anchors)?;
+    let start = |(object, address): (&Object, usize)| {
+        let anchor = object.symbols.first()?;
+        address.checked_sub(anchor.offset as usize)
+    };
+    let starts: Option<Vec<usize>> = objects.iter().zip(addresses).map(start).collect();
+    let starts = starts.ok_or_else(|| Error::internal("an object is linked at an impossible address"))?;
+    Ok((dylib, starts))
+}
+
+fn code_unit(object: Object, start: usize) -> CodeUnit {
+    CodeUnit {
+        start,
+        size: object.text_size,
+        functions: object.functions().into_iter().collect(),
+        wasm_offsets: object.wasm_offsets.into_iter().collect(),
+        unwind: object.unwind,
+    }
+}
+
+/// Links one object for itself.
+///
+/// # Errors
+/// `Internal` when ORC refuses it, or a symbol is undefined.
+pub(crate) fn link_unit(session: &Arc<Session>, object: Object) -> Result<LinkedUnit, Error> {
+    let symbols: Vec<_> = object.symbols.iter().map(|symbol| (symbol.kind, symbol.offset as usize)).collect();
+    let (dylib, starts) = load(session, std::slice::from_ref(&object))?;
+    let start = starts.first().copied().ok_or_else(|| Error::internal("an object without a place"))?;
+    let symbols = symbols.into_iter().map(|(kind, offset)| (kind, start + offset)).collect();
+    Ok(LinkedUnit { code: code_unit(object, start), symbols, owner: Arc::new(Owner { _dylib: dylib }) })
+}
+
+/// One object, linked for itself.
+#[derive(Debug)]
+pub(crate) struct LinkedUnit {
+    pub(crate) code: CodeUnit,
+    /// What it defines, and where.
+    pub(crate) symbols: Vec<(SymbolKind, usize)>,
+    /// Frees the code when dropped.
+    pub(crate) owner: Arc<dyn Any + Send + Sync>,
 }
 
 /// Keeps a module's code alive.

@@ -9,10 +9,12 @@
 use inkwell::basic_block::BasicBlock;
 use inkwell::values::PhiValue;
 use wasmo_abi::index::TypeIndex;
+use wasmo_abi::tier::LoopIndex;
 use wasmparser::{BlockType, Operator};
 
 use super::address::Mark;
 use super::function::FunctionTranslator;
+use super::tier::Buried;
 use crate::error::Error;
 use crate::ir::Value;
 
@@ -53,7 +55,16 @@ pub struct Frame<'ctx> {
     /// Where branches to the end go; made for the first of them.
     pub(super) end: Option<BasicBlock<'ctx>>,
     pub(super) edges: Vec<Edge<'ctx>>,
+    /// The operands below the frame, when the function begins at a loop in it.
+    pub(super) buried: Option<Buried<'ctx>>,
     accessed: Mark,
+}
+
+/// What is known of a frame when it begins.
+#[derive(Default)]
+struct Begun<'ctx> {
+    assigned: Box<[u32]>,
+    buried: Option<Buried<'ctx>>,
 }
 
 pub(super) fn missing_frame() -> Error {
@@ -64,22 +75,30 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
     /// Opens the frame that is the whole body: a branch to its end returns.
     pub(super) fn open_function(&mut self, results: usize) -> Result<(), Error> {
         // What variables hold is of no interest after the end.
-        self.open(Kind::Block, 0, results, Box::default())?;
+        self.open(Kind::Block, 0, results, Begun::default())?;
+        self.count_entry()?;
         self.begin_fuel()
     }
 
-    fn open(&mut self, kind: Kind<'ctx>, params: usize, results: usize, assigned: Box<[u32]>) -> Result<(), Error> {
-        let height =
-            self.stack.len().checked_sub(params).ok_or_else(|| Error::internal("a block's parameters are missing"))?;
+    fn open(&mut self, kind: Kind<'ctx>, params: usize, results: usize, begun: Begun<'ctx>) -> Result<(), Error> {
+        let height = self.height_below(params)?;
         let accessed = self.accessed.mark();
-        self.frames.push(Frame { kind, params, results, height, assigned, end: None, edges: Vec::new(), accessed });
+        let Begun { assigned, buried } = begun;
+        let (end, edges) = (None, Vec::new());
+        self.frames.push(Frame { kind, params, results, height, assigned, end, edges, buried, accessed });
         Ok(())
     }
 
-    fn begin_frame(&mut self) -> Box<[u32]> {
-        let assigned = self.assigned.take(self.begun_frames);
+    fn height_below(&self, params: usize) -> Result<usize, Error> {
+        self.stack.len().checked_sub(params).ok_or_else(|| Error::internal("a block's parameters are missing"))
+    }
+
+    /// What is found out about a frame with `params` parameters that begins here, before control goes anywhere.
+    fn begin_frame(&mut self, params: usize) -> Result<Begun<'ctx>, Error> {
+        let (assigned, around) = self.assigned.take(self.begun_frames);
         self.begun_frames += 1;
-        assigned
+        let buried = if around { Some(self.bury(self.height_below(params)?)?) } else { None };
+        Ok(Begun { assigned, buried })
     }
 
     fn arity(&self, ty: BlockType) -> (usize, usize) {
@@ -113,35 +132,24 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         Ok(())
     }
 
-    /// What variable `index` holds.
-    pub(super) fn local(&self, index: u32) -> Result<Value<'ctx>, Error> {
-        self.locals.get(index as usize).copied().ok_or_else(|| Error::internal("a local variable is missing"))
-    }
-
-    /// Makes variable `index` hold `value`.
-    pub(super) fn set_local(&mut self, index: u32, value: Value<'ctx>) -> Result<(), Error> {
-        let local =
-            self.locals.get_mut(index as usize).ok_or_else(|| Error::internal("a local variable is missing"))?;
-        *local = value;
-        Ok(())
-    }
-
     /// `block`
     pub(super) fn begin_block(&mut self, ty: BlockType) -> Result<(), Error> {
         let (params, results) = self.arity(ty);
-        let assigned = self.begin_frame();
-        self.open(Kind::Block, params, results, assigned)
+        let begun = self.begin_frame(params)?;
+        self.open(Kind::Block, params, results, begun)
     }
 
     /// `loop`
     pub(super) fn begin_loop(&mut self, ty: BlockType) -> Result<(), Error> {
         self.flush_fuel()?;
         let (params, results) = self.arity(ty);
-        let assigned = self.begin_frame();
+        let begun = self.begin_frame(params)?;
+        let at = LoopIndex(self.begun_loops);
+        self.begun_loops += 1;
         let (header, before) = (self.new_block(), self.ir.block()?);
         self.ir.br(header)?;
         self.ir.at_end(header);
-        let state = self.state(params, &assigned)?;
+        let state = self.state(params, &begun.assigned)?;
         self.stack.truncate(self.stack.len() - params);
         let mut phis = Vec::with_capacity(state.len());
         for value in &state {
@@ -150,8 +158,13 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
             phis.push(phi);
         }
         let values: Vec<_> = phis.iter().map(|phi| phi.as_basic_value()).collect();
-        self.set_state(params, &assigned, &values)?;
-        self.open(Kind::Loop { header, phis }, params, results, assigned)?;
+        self.set_state(params, &begun.assigned, &values)?;
+        let entered = (self.osr == Some(at)).then(|| phis.clone());
+        self.open(Kind::Loop { header, phis }, params, results, begun)?;
+        if let Some(phis) = entered {
+            self.enter_here(header, &phis)?;
+        }
+        self.count_round(at)?;
         self.check_fuel()
     }
 
@@ -160,12 +173,12 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         let condition = self.pop_condition()?;
         self.flush_fuel()?;
         let (params, results) = self.arity(ty);
-        let assigned = self.begin_frame();
-        let before = self.state(params, &assigned)?;
+        let begun = self.begin_frame(params)?;
+        let before = self.state(params, &begun.assigned)?;
         let (then, otherwise) = (self.new_block(), self.new_block());
         self.ir.cond_br(condition, then, otherwise)?;
         self.ir.at_end(then);
-        self.open(Kind::If { otherwise, before }, params, results, assigned)
+        self.open(Kind::If { otherwise, before }, params, results, begun)
     }
 
     /// `else`, the part before it being reachable at its end or not.
@@ -208,6 +221,9 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
                 if self.reachable {
                     let values = self.pop_n(results)?;
                     self.stack.truncate(frame.height);
+                    if let Some(buried) = &frame.buried {
+                        self.dig_up(buried)?;
+                    }
                     self.stack.extend(values);
                 } else {
                     self.stack.truncate(frame.height);
@@ -222,6 +238,9 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
                 self.ir.at_end(end);
                 let values = self.merge(&frame.edges)?;
                 self.stack.truncate(frame.height);
+                if let Some(buried) = &frame.buried {
+                    self.dig_up(buried)?;
+                }
                 self.set_state(frame.results, &frame.assigned, &values)?;
                 self.accessed.back_to(frame.accessed);
                 self.reachable = true;
@@ -264,6 +283,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         match operator {
             Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
                 self.begun_frames += 1;
+                self.begun_loops += u32::from(matches!(operator, Operator::Loop { .. }));
                 self.dead_frames += 1;
             }
             Operator::End if self.dead_frames > 0 => self.dead_frames -= 1,

@@ -23,17 +23,28 @@ use inkwell::module::Linkage;
 use inkwell::values::{FunctionValue, InstructionValue, PointerValue};
 use wasmo_abi::index::{FuncIndex, TypeIndex};
 use wasmo_abi::symbol;
+use wasmo_abi::tier::LoopIndex;
 use wasmparser::{FuncValidator, FuncValidatorAllocations, FunctionBody, OperatorsReader, ValidatorResources};
 
 use super::address::Accessed;
 use super::control::Frame;
 use super::ops;
 use super::prescan::Assigned;
+use super::tier::{Locals, osr_signature};
 use super::unit::Unit;
 use crate::error::{Error, ErrorKind};
 use crate::ir::signature::Signature;
 use crate::ir::{Ir, Value};
 use crate::parse::value_type;
+
+/// What a body is translated to.
+#[derive(Clone, Copy, Debug)]
+pub enum Variant {
+    /// The function.
+    Whole(Linkage),
+    /// What is left of it at the head of a loop.
+    From(LoopIndex),
+}
 
 /// The translation of one function body.
 #[derive(Debug)]
@@ -42,6 +53,8 @@ pub struct FunctionTranslator<'a, 'ctx> {
     pub unit: &'a Unit<'a, 'ctx>,
     /// The LLVM module.
     pub ir: &'a Ir<'ctx>,
+    /// The function whose body it is.
+    pub func: FuncIndex,
     /// The function being built.
     pub function: FunctionValue<'ctx>,
     /// Its own context: the instance's.
@@ -50,8 +63,10 @@ pub struct FunctionTranslator<'a, 'ctx> {
     pub signature: Rc<Signature<'ctx>>,
     /// The operand stack.
     pub(super) stack: Vec<Value<'ctx>>,
-    /// What each local variable holds.
-    pub(super) locals: Vec<Value<'ctx>>,
+    /// The local variables.
+    pub(super) locals: Locals<'ctx>,
+    /// The loop that the function begins at instead of at its beginning.
+    pub(super) osr: Option<LoopIndex>,
     /// The open control frames that began in reachable code, the function's own first.
     pub(super) frames: Vec<Frame<'ctx>>,
     /// Whether control can reach the current operator.
@@ -60,6 +75,8 @@ pub struct FunctionTranslator<'a, 'ctx> {
     pub(super) dead_frames: usize,
     /// How many frames have begun.
     pub(super) begun_frames: usize,
+    /// How many of them are loops.
+    pub(super) begun_loops: u32,
     pub(super) assigned: Assigned,
     /// How many values all branches so far carry.
     pub(super) edge_values: usize,
@@ -85,14 +102,17 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
     pub fn translate(
         unit: &'a Unit<'a, 'ctx>,
         func: FuncIndex,
-        linkage: Linkage,
+        variant: Variant,
         body: &FunctionBody<'_>,
         mut validator: FuncValidator<ValidatorResources>,
     ) -> Result<FuncValidatorAllocations, Error> {
         let ty = unit.info.func_type_index(func);
-        let mut translator = Self::new(unit, func, ty, linkage, module_offset(body.range().start)?)?;
+        let mut translator = Self::new(unit, func, ty, variant, module_offset(body.range().start)?)?;
         translator.define_locals(ty, body, &mut validator)?;
-        translator.assigned = Assigned::find(body, translator.locals.len())?;
+        // Variables that lie in the frame are never merged.
+        if let Locals::Values(values) = &translator.locals {
+            translator.assigned = Assigned::find(body, values.len(), translator.osr)?;
+        }
         translator.open_function(unit.info.types[ty].results.len())?;
         let mut operators = body.get_operators_reader().map_err(|error| Error::malformed(&error))?;
         while !operators.eof() {
@@ -100,6 +120,10 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
         }
         operators.finish().map_err(|error| Error::malformed(&error))?;
         translator.keep_dropped_loads()?;
+        let entry = translator.function.get_first_basic_block();
+        if entry.is_none_or(|entry| entry.get_terminator().is_none()) {
+            return Err(Error::internal("a function is to begin at a loop that it does not have or cannot reach"));
+        }
         Ok(validator.into_allocations())
     }
 
@@ -107,28 +131,47 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
         unit: &'a Unit<'a, 'ctx>,
         func: FuncIndex,
         ty: TypeIndex,
-        linkage: Linkage,
+        variant: Variant,
         offset: u32,
     ) -> Result<Self, Error> {
         let ir = &unit.ir;
-        let function = unit.function(func);
-        function.set_linkage(linkage);
+        let (function, signature, osr) = match variant {
+            Variant::Whole(linkage) => {
+                let function = unit.function(func);
+                function.set_linkage(linkage);
+                (function, unit.signature(ty), None)
+            }
+            Variant::From(at) => {
+                let signature = Rc::new(osr_signature(ir, &unit.info.types[ty]));
+                (unit.osr_function(func, at, &signature), signature, Some(at))
+            }
+        };
         let scope = unit.debug.describe(function, &symbol::func(func), offset).as_debug_info_scope();
         ir.at_end(ir.new_block(function));
-        let signature = unit.signature(ty);
         unit.debug.set_location(ir, scope, offset);
+        let locals = match osr {
+            None => ir.load_params(function, &signature)?,
+            // Nothing leads to where the function would begin, so that it does not matter what its parameters are there. The entry is completed at the loop.
+            Some(_) => {
+                ir.at_end(ir.new_block(function));
+                unit.info.types[ty].params.iter().map(|&param| ir.types.zero(param)).collect()
+            }
+        };
         Ok(Self {
             unit,
             ir,
+            func,
             function,
             context: ir.context_param(function)?,
-            locals: ir.load_params(function, &signature)?,
+            locals: Locals::Values(locals),
+            osr,
             signature,
             stack: Vec::new(),
             frames: Vec::new(),
             reachable: true,
             dead_frames: 0,
             begun_frames: 0,
+            begun_loops: 0,
             assigned: Assigned::default(),
             edge_values: 0,
             accessed: Accessed::default(),
@@ -152,9 +195,11 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
         let params = self.unit.info.types[ty].params.len();
         for index in params.. {
             let Some(ty) = u32::try_from(index).ok().and_then(|index| validator.get_local_type(index)) else { break };
-            self.locals.push(self.ir.types.zero(value_type(ty)?));
+            if let Locals::Values(values) = &mut self.locals {
+                values.push(self.ir.types.zero(value_type(ty)?));
+            }
         }
-        Ok(())
+        self.settle_locals()
     }
 
     fn operator(

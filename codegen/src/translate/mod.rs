@@ -13,6 +13,7 @@ pub mod helper;
 pub mod ops;
 pub mod prescan;
 pub mod stack;
+mod tier;
 pub mod trap;
 pub mod unit;
 
@@ -21,12 +22,13 @@ mod tests;
 
 use inkwell::context::Context;
 use inkwell::module::{Linkage, Module};
+use wasmo_abi::tier::LoopIndex;
 use wasmparser::FuncValidatorAllocations;
 
 use crate::error::Error;
 use crate::ir::Options;
 use crate::parse::ParsedModule;
-use function::FunctionTranslator;
+use function::{FunctionTranslator, Variant};
 use unit::Unit;
 
 /// Which functions one LLVM module defines; all others that it calls are declared. Functions are given by their position among the
@@ -37,6 +39,8 @@ pub struct Partition<'a> {
     pub functions: &'a [usize],
     /// Defined for inlining only (`available_externally`), since another partition defines them for all.
     pub copies: &'a [usize],
+    /// Loops at which variants of functions begin, which are defined too.
+    pub osr: &'a [(usize, LoopIndex)],
 }
 
 /// Translates the functions of `partition`, validating each. `bytes` are the module that `parsed` was made of.
@@ -52,17 +56,19 @@ pub fn module_partition<'ctx>(
     partition: Partition<'_>,
     options: &Options,
 ) -> Result<Module<'ctx>, Error> {
-    let unit = Unit::new(context, &parsed.info, options);
+    let here = partition.functions.iter().chain(partition.copies);
+    let unit = Unit::new(context, &parsed.info, options, here.copied().collect());
     let mut allocations = FuncValidatorAllocations::default();
-    let own = partition.functions.iter().map(|&position| (position, Linkage::External));
-    let copies = partition.copies.iter().map(|&position| (position, Linkage::AvailableExternally));
-    for (position, linkage) in own.chain(copies) {
+    let own = partition.functions.iter().map(|&position| (position, Variant::Whole(Linkage::External)));
+    let copies = partition.copies.iter().map(|&position| (position, Variant::Whole(Linkage::AvailableExternally)));
+    let osr = partition.osr.iter().map(|&(position, at)| (position, Variant::From(at)));
+    for (position, variant) in own.chain(copies).chain(osr) {
         let to_validate =
             parsed.to_validate(position).ok_or_else(|| Error::internal("a partition names a missing function"))?;
         let validator = to_validate.into_validator(allocations);
         let body = parsed.body(position, bytes)?;
         let function = parsed.info.func_of_defined(position);
-        allocations = FunctionTranslator::translate(&unit, function, linkage, &body, validator)?;
+        allocations = FunctionTranslator::translate(&unit, function, variant, &body, validator)?;
     }
     Ok(unit.finish())
 }

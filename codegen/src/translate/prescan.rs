@@ -3,6 +3,7 @@
 //! With it, a loop header has phis for the variables that the loop assigns only, and a merge looks at only those that may differ. The
 //! body is not validated yet, so nothing that it says may be believed.
 
+use wasmo_abi::tier::LoopIndex;
 use wasmparser::{FunctionBody, Operator};
 
 use crate::error::{Error, ErrorKind};
@@ -13,28 +14,38 @@ const MAX_ENTRIES: usize = 1 << 22;
 /// For each block, loop and if of a body, in the order in which they begin, the local variables that are assigned in it, in ascending order.
 #[derive(Debug, Default)]
 pub struct Assigned {
-    frames: Vec<Box<[u32]>>,
+    frames: Vec<(Box<[u32]>, bool)>,
 }
 
 impl Assigned {
-    /// Looks at `body`, which has `locals` local variables, parameters included.
+    /// Looks at `body`, which has `locals` local variables, parameters included. All of them count as assigned in `osr` and in the frames around it.
     ///
     /// # Errors
     /// When the body is malformed, or nests assignments beyond all measure.
-    pub fn find(body: &FunctionBody<'_>, locals: usize) -> Result<Self, Error> {
+    pub fn find(body: &FunctionBody<'_>, locals: usize, osr: Option<LoopIndex>) -> Result<Self, Error> {
         let malformed = |error| Error::malformed(&error);
         let mut operators = body.get_operators_reader().map_err(malformed)?;
         let mut found = Self::default();
         let mut open: Vec<(usize, Vec<u32>)> = Vec::new();
         let mut entries = 0;
+        let mut loops = 0;
         while !operators.eof() {
             match operators.read().map_err(malformed)? {
-                Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
+                operator @ (Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. }) => {
                     open.push((found.frames.len(), Vec::new()));
-                    found.frames.push(Box::default());
+                    found.frames.push((Box::default(), false));
+                    if matches!(operator, Operator::Loop { .. }) {
+                        if osr == Some(LoopIndex(loops)) {
+                            open.iter().for_each(|&(frame, _)| found.frames[frame].1 = true);
+                        }
+                        loops += 1;
+                    }
                 }
                 Operator::End => {
                     let Some((frame, mut set)) = open.pop() else { break };
+                    if found.frames[frame].1 {
+                        set = (0..u32::try_from(locals).unwrap_or(u32::MAX)).collect();
+                    }
                     set.sort_unstable();
                     set.dedup();
                     entries += set.len();
@@ -44,7 +55,7 @@ impl Assigned {
                     if let Some((_, outer)) = open.last_mut() {
                         outer.extend_from_slice(&set);
                     }
-                    found.frames[frame] = set.into();
+                    found.frames[frame].0 = set.into();
                 }
                 Operator::LocalSet { local_index } | Operator::LocalTee { local_index }
                     if (local_index as usize) < locals =>
@@ -59,8 +70,8 @@ impl Assigned {
         Ok(found)
     }
 
-    /// The variables assigned in the frame that is the `frame`th to begin; the answer can be had once.
-    pub fn take(&mut self, frame: usize) -> Box<[u32]> {
+    /// The variables assigned in the frame that is the `frame`th to begin, and whether the function begins at a loop in it; the answer can be had once.
+    pub fn take(&mut self, frame: usize) -> (Box<[u32]>, bool) {
         self.frames.get_mut(frame).map(std::mem::take).unwrap_or_default()
     }
 }

@@ -1,7 +1,9 @@
 //! Every operator is translated to IR that LLVM accepts, under every choice that changes IR; and the IR has what the design counts on.
 
 use inkwell::context::Context;
+use wasmo_abi::tier::{LoopIndex, Tier};
 use wasmo_abi::tunables::Tunables;
+use wasmparser::Operator;
 
 use super::{Partition, module_partition};
 use crate::error::{Error, ErrorKind};
@@ -10,14 +12,28 @@ use crate::ir::context::Arch;
 use crate::parse::{parse_full, validate};
 
 fn options(tunables: Tunables, arch: Arch) -> Options {
-    Options { tunables, arch, cpu: String::new(), features: String::new(), triple: String::new() }
+    tiered(tunables, None, arch)
+}
+
+fn tiered(tunables: Tunables, tier: Option<Tier>, arch: Arch) -> Options {
+    Options { tunables, tier, arch, cpu: String::new(), features: String::new(), triple: String::new() }
 }
 
 fn translate(bytes: &[u8], options: &Options) -> Result<String, Error> {
+    let functions: Vec<usize> = (0..parse_full(bytes)?.funcs.len()).collect();
+    translate_some(bytes, &functions, &[], options)
+}
+
+fn translate_some(
+    bytes: &[u8],
+    functions: &[usize],
+    osr: &[(usize, LoopIndex)],
+    options: &Options,
+) -> Result<String, Error> {
     let parsed = parse_full(bytes)?;
-    let functions: Vec<usize> = (0..parsed.funcs.len()).collect();
+    crate::llvm::load().expect("LLVM is there");
     let context = Context::create();
-    let partition = Partition { functions: &functions, copies: &[] };
+    let partition = Partition { functions, copies: &[], osr };
     let module = module_partition(&context, &parsed, bytes, partition, options)?;
     if let Err(message) = module.verify() {
         panic!("LLVM refuses the IR: {message}\n{}", module.print_to_string());
@@ -33,10 +49,73 @@ fn ir(text: &str) -> String {
             for arch in [Arch::Aarch64, Arch::X86_64] {
                 let tunables = Tunables { strict_traps, consume_fuel, ..Tunables::default() };
                 translate(&bytes, &options(tunables, arch)).expect("the test's module is valid");
+                let lift_off = tiered(tunables, Some(Tier::LiftOff), arch);
+                translate(&bytes, &lift_off).expect("the test's module is valid");
+                begin_at_loops(&bytes, &tiered(tunables, Some(Tier::Optimized), arch));
             }
         }
     }
     translate(&bytes, &options(Tunables::default(), Arch::X86_64)).expect("the test's module is valid")
+}
+
+/// Translates the variants of all functions that begin at loops; answers their IR.
+fn begin_at_loops(bytes: &[u8], options: &Options) -> Vec<String> {
+    let parsed = parse_full(bytes).expect("the test's module is valid");
+    let mut variants = Vec::new();
+    for position in 0..parsed.funcs.len() {
+        let body = parsed.body(position, bytes).expect("the body is there");
+        let operators = body.get_operators_reader().expect("the body is well formed");
+        let loops = operators.into_iter().filter(|operator| matches!(operator, Ok(Operator::Loop { .. }))).count();
+        for at in (0..).map(LoopIndex).take(loops) {
+            match translate_some(bytes, &[], &[(position, at)], options) {
+                Ok(variant) => variants.push(variant),
+                Err(error) => assert!(error.message.contains("cannot reach"), "{error}"),
+            }
+        }
+    }
+    variants
+}
+
+#[test]
+fn functions_can_begin_at_any_loop() {
+    // Operands of every type below frames around the loop, variables that only some paths assign, loops in loops and in branches.
+    let text = r#"(module (memory 1)
+        (type $t (func (param i32 f64) (result i32 f64)))
+        (func (param $n i32) (param $x f64) (result i64) (local $i i32) (local $v v128) (local $r externref)
+            (i64.const 1)
+            (v128.const i64x2 1 2)
+            (i32.add (local.get $n) (i32.const 1))
+            (block $out (param i32) (result i32)
+                (f32.convert_i32_s (local.get $n))
+                (loop $outer (param i32 f32) (result i32 f32)
+                    (local.set $i (i32.const 0))
+                    (br_if $out (i32.const 7) (i32.gt_u (local.get $n) (i32.const 100)))
+                    (drop)
+                    (i32.mul (local.get $i) (local.get $n))
+                    (loop $inner
+                        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+                        (i32.store (local.get $i) (local.get $n))
+                        (if (i32.and (local.get $i) (i32.const 1))
+                            (then (local.set $x (f64.add (local.get $x) (f64.const 1)))
+                                (loop $innermost (br_if $innermost (i32.load (local.get $i)))))
+                            (else (local.set $n (i32.sub (local.get $n) (i32.const 1)))))
+                        (br_if $inner (i32.lt_u (local.get $i) (local.get $n))))
+                    (f32.const 2)
+                    (call_indirect $table (type $t) (i32.const 1) (f64.const 1) (i32.const 0))
+                    (drop) (drop) (drop) (drop)
+                    (br_if $outer (i32.eqz (local.get $n))))
+                (drop))
+            (drop)
+            (i64x2.extract_lane 0)
+            (i64.add)
+            (i64.add (i64.trunc_sat_f64_s (local.get $x)))
+            (return)
+            (loop (br 0)))
+        (table $table 1 funcref))"#;
+    let bytes = wat::parse_str(text).expect("the test's module is well formed");
+    let variants = begin_at_loops(&bytes, &tiered(Tunables::default(), Some(Tier::Optimized), Arch::X86_64));
+    assert_eq!(variants.len(), 3, "the last loop cannot be reached");
+    ir(text);
 }
 
 fn count(text: &str, what: &str) -> usize {

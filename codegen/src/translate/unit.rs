@@ -1,7 +1,7 @@
 //! [`Unit`]: what the functions of one LLVM module share.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use inkwell::GlobalVisibility;
@@ -12,6 +12,7 @@ use wasmo_abi::index::{FuncIndex, MemoryIndex, TypeIndex};
 use wasmo_abi::layout::VmContextLayout;
 use wasmo_abi::module::ModuleInfo;
 use wasmo_abi::symbol;
+use wasmo_abi::tier::{LoopIndex, Tier};
 use wasmo_abi::tunables::MAX_GROWN_PAGES;
 
 use crate::ir::debug::DebugInfo;
@@ -30,17 +31,19 @@ pub struct Unit<'a, 'ctx> {
     pub info: &'a ModuleInfo,
     /// Where things lie in the instance's context.
     pub layout: VmContextLayout,
+    /// The functions that are defined in this LLVM module, by their positions among the defined ones.
+    here: BTreeSet<usize>,
     signatures: RefCell<HashMap<TypeIndex, Rc<Signature<'ctx>>>>,
     functions: RefCell<HashMap<FuncIndex, FunctionValue<'ctx>>>,
 }
 
 impl<'a, 'ctx> Unit<'a, 'ctx> {
-    /// An LLVM module without functions for parts of `info`.
-    pub fn new(context: &'ctx Context, info: &'a ModuleInfo, options: &Options) -> Self {
+    /// An LLVM module without functions for parts of `info`; `here` are those that will be defined in it.
+    pub fn new(context: &'ctx Context, info: &'a ModuleInfo, options: &Options, here: BTreeSet<usize>) -> Self {
         let ir = Ir::new(context, "wasm", options);
         let debug = DebugInfo::new(&ir);
         let layout = VmContextLayout::new(info);
-        Self { ir, debug, info, layout, signatures: RefCell::default(), functions: RefCell::default() }
+        Self { ir, debug, info, layout, here, signatures: RefCell::default(), functions: RefCell::default() }
     }
 
     /// How functions of type `ty` are called.
@@ -49,18 +52,37 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
         Rc::clone(self.signatures.borrow_mut().entry(ty).or_insert_with(make))
     }
 
+    /// Whether calls of the function at `position` among the defined ones go to the one place where its code is and stays, or the calling code is meant to stay with.
+    pub fn calls_directly(&self, position: usize) -> bool {
+        match self.ir.options.tier {
+            None => true,
+            Some(Tier::LiftOff) => false,
+            Some(Tier::Optimized) => self.here.contains(&position),
+        }
+    }
+
+    /// The variant of `func` that begins at the loop `at`, not defined yet.
+    pub fn osr_function(&self, func: FuncIndex, at: LoopIndex, signature: &Signature<'ctx>) -> FunctionValue<'ctx> {
+        self.add_function(&symbol::osr(func, at), signature)
+    }
+
+    fn add_function(&self, name: &str, signature: &Signature<'ctx>) -> FunctionValue<'ctx> {
+        let function = self.ir.module().add_function(name, signature.ty, Some(Linkage::External));
+        function.set_call_conventions(SWIFT_TAIL_CC);
+        // Hidden symbols are called directly and not through a table of the linker's.
+        function.as_global_value().set_visibility(GlobalVisibility::Hidden);
+        self.ir.mark_function(function);
+        self.ir.mark_context(function, self.layout.size());
+        function
+    }
+
     /// The defined function `func`, declared unless it is defined in this unit.
     pub fn function(&self, func: FuncIndex) -> FunctionValue<'ctx> {
         if let Some(&function) = self.functions.borrow().get(&func) {
             return function;
         }
         let signature = self.signature(self.info.func_type_index(func));
-        let function = self.ir.module().add_function(&symbol::func(func), signature.ty, Some(Linkage::External));
-        function.set_call_conventions(SWIFT_TAIL_CC);
-        // Hidden symbols are called directly and not through a table of the linker's.
-        function.as_global_value().set_visibility(GlobalVisibility::Hidden);
-        self.ir.mark_function(function);
-        self.ir.mark_context(function, self.layout.size());
+        let function = self.add_function(&symbol::func(func), &signature);
         self.functions.borrow_mut().insert(func, function);
         function
     }

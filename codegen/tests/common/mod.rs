@@ -109,6 +109,8 @@ impl Instance {
             elem_drop: no_helper,
             new_epoch,
             out_of_fuel: no_helper,
+            compile: no_helper,
+            tier_up: no_helper,
         };
         let mut this = Self {
             context: vec![0; layout.size() / 16],
@@ -124,7 +126,12 @@ impl Instance {
         this.exec.builtins = &raw const *this.builtins;
         this.exec.epoch = &raw const *this.epoch;
         let exec = &raw mut *this.exec;
-        let head = VmContext { kind: VmContextKind::Instance, exec, instance: std::ptr::null_mut() };
+        let head = VmContext {
+            kind: VmContextKind::Instance,
+            exec,
+            instance: std::ptr::null_mut(),
+            entries: std::ptr::null(),
+        };
         // SAFETY: the context has the size and alignment of the layout, whose offsets lie within.
         unsafe {
             let context = this.context.as_mut_ptr().cast::<u8>();

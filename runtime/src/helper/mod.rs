@@ -8,6 +8,7 @@
 mod limits;
 mod memory;
 mod table;
+mod tier;
 
 use crate::entry;
 use crate::error::Failure;
@@ -34,6 +35,8 @@ static TABLE: VmBuiltins = VmBuiltins {
     elem_drop: callback::<table::DropElem>,
     new_epoch: callback::<limits::NewEpoch>,
     out_of_fuel: callback::<limits::OutOfFuel>,
+    compile: callback::<tier::Compile>,
+    tier_up: callback::<tier::TierUp>,
 };
 
 /// The table of helpers.

@@ -133,7 +133,12 @@ impl Store {
         // SAFETY: nobody else knows the instance yet.
         let instance = unsafe { place.as_mut() };
         let (id, late) = (instance.id, instance.late);
-        let head = VmContext { kind: VmContextKind::Instance, exec: self.exec(), instance: place.as_ptr().cast() };
+        let head = VmContext {
+            kind: VmContextKind::Instance,
+            exec: self.exec(),
+            instance: place.as_ptr().cast(),
+            entries: module.entries(),
+        };
         // SAFETY: the context begins with its head.
         unsafe { instance.context.head().write(head) };
         if let Err(error) = self.fill(place, module, imports) {

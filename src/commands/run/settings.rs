@@ -4,10 +4,16 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+#[cfg(feature = "compiler")]
+use wasmo::Tier;
 use wasmo::{Config, Engine, Store};
 
 use crate::args::RunArgs;
+#[cfg(feature = "compiler")]
+use crate::args::TierArg;
 use crate::input::Input;
+#[cfg(feature = "compiler")]
+use crate::output::note;
 
 /// How the engine and the store are to be made.
 pub(super) struct Settings {
@@ -27,6 +33,8 @@ impl Settings {
     pub(super) fn new(args: &RunArgs, file: &Path, input: &Input) -> Result<Self> {
         let mut config = Config::new();
         config.consume_fuel(args.fuel.is_some()).strict_traps(args.strict_traps);
+        #[cfg(feature = "compiler")]
+        tiers(args, &mut config);
         let Input::Artifact(artifact) = input else { return Ok(Self { config, fuel: args.fuel, epochs: false }) };
         let info = &artifact.info;
         let wanted = [
@@ -60,5 +68,21 @@ impl Settings {
             store.set_epoch_deadline(1);
         }
         Ok(())
+    }
+}
+
+/// When code is compiled, and who is told.
+#[cfg(feature = "compiler")]
+fn tiers(args: &RunArgs, config: &mut Config) {
+    config.tier(match args.tier {
+        TierArg::Auto => Tier::Auto,
+        TierArg::LiftOff => Tier::LiftOff,
+        TierArg::Optimized => Tier::Optimized,
+    });
+    if args.trace_tiers {
+        let start = std::time::Instant::now();
+        config.tier_observer(move |event| {
+            note(&format!("{:>10.3} ms {event}\n", start.elapsed().as_secs_f64() * 1000.0))
+        });
     }
 }

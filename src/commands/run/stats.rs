@@ -36,6 +36,11 @@ pub(crate) enum Cached {
 /// Times and sizes of a run.
 pub(crate) struct Stats {
     wanted: bool,
+    begun: Instant,
+    /// When the guest first ran, since the beginning.
+    first_run: Option<Duration>,
+    #[cfg(feature = "compiler")]
+    tiers: wasmo::TierStats,
     phases: [Duration; 5],
     cached: [usize; 2],
     functions: usize,
@@ -45,12 +50,25 @@ pub(crate) struct Stats {
 impl Stats {
     /// Statistics that somebody wants to see, or that nobody does.
     pub(crate) fn new(wanted: bool) -> Self {
-        Self { wanted, phases: Default::default(), cached: Default::default(), functions: 0, code_bytes: 0 }
+        Self {
+            wanted,
+            begun: Instant::now(),
+            first_run: None,
+            #[cfg(feature = "compiler")]
+            tiers: wasmo::TierStats::default(),
+            phases: Default::default(),
+            cached: Default::default(),
+            functions: 0,
+            code_bytes: 0,
+        }
     }
 
     /// Does `work`, and adds its time to the phase.
     pub(crate) fn time<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
+        if let Phase::Run = phase {
+            self.first_run.get_or_insert(start - self.begun);
+        }
         let result = work();
         self.phases[phase as usize] += start.elapsed();
         result
@@ -60,6 +78,12 @@ impl Stats {
     #[cfg_attr(not(feature = "compiler"), expect(dead_code, reason = "only what is compiled is kept"))]
     pub(crate) fn add_look(&mut self, cached: Cached) {
         self.cached[cached as usize] += 1;
+    }
+
+    /// Takes up what became of functions while they ran.
+    #[cfg(feature = "compiler")]
+    pub(crate) fn set_tiers(&mut self, tiers: wasmo::TierStats) {
+        self.tiers = tiers;
     }
 
     /// Counts a module in.
@@ -79,6 +103,11 @@ impl fmt::Display for Stats {
         for (name, time) in ["read", "load", "compile", "instantiate", "run"].into_iter().zip(self.phases) {
             writeln!(f, "{name:<12}{:>12.3} ms", time.as_secs_f64() * 1000.0)?;
         }
+        if let Some(first) = self.first_run {
+            writeln!(f, "{:<12}{:>12.3} ms", "first run at", first.as_secs_f64() * 1000.0)?;
+        }
+        #[cfg(feature = "compiler")]
+        write_tiers(f, &self.tiers)?;
         let cache = match self.cached {
             [0, 0] => "not used".to_owned(),
             [1, 0] => "hit".to_owned(),
@@ -108,4 +137,25 @@ fn peak_memory() -> Option<u64> {
     // Linux counts in KiB, macOS in bytes.
     let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
     u64::try_from(usage.ru_maxrss).ok()?.checked_mul(unit)
+}
+
+/// What became of functions while they ran, unless all were compiled before.
+#[cfg(feature = "compiler")]
+fn write_tiers(f: &mut fmt::Formatter<'_>, tiers: &wasmo::TierStats) -> fmt::Result {
+    if *tiers == wasmo::TierStats::default() {
+        return Ok(());
+    }
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    let mut line = |name: &str, functions: u64, bytes: u64, time: Duration| {
+        writeln!(f, "{name:<12}{functions:>12} functions, {bytes} bytes, {:.3} ms", milliseconds(time))
+    };
+    let lift_off = tiers.lift_off_waited + tiers.lift_off_ahead;
+    line("lift-off", tiers.lift_off_functions, tiers.lift_off_bytes, lift_off)?;
+    line("optimized", tiers.optimized_functions, tiers.optimized_bytes, tiers.optimized_time)?;
+    writeln!(f, "{:<12}{:>12.3} ms for lift-off code", "waited", milliseconds(tiers.lift_off_waited))?;
+    writeln!(
+        f,
+        "{:<12}{:>12} on-stack replacements, {} functions not optimizable",
+        "tiers", tiers.osr_entries, tiers.kept
+    )
 }

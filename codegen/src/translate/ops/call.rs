@@ -71,9 +71,14 @@ fn tail_call<'ctx>(t: &mut FunctionTranslator<'_, 'ctx>, target: &Target<'ctx>) 
 }
 
 fn direct<'ctx>(t: &FunctionTranslator<'_, 'ctx>, func: FuncIndex) -> Result<Target<'ctx>, Error> {
-    if t.unit.info.defined_func(func).is_some() {
+    if let Some(position) = t.unit.info.defined_func(func) {
         let signature = t.unit.signature(t.unit.info.func_type_index(func));
-        return Ok(Target { callee: Callee::Direct(t.unit.function(func)), context: t.context, signature });
+        let callee = if t.unit.calls_directly(position) {
+            Callee::Direct(t.unit.function(func))
+        } else {
+            Callee::Indirect(t.newest_code(position)?)
+        };
+        return Ok(Target { callee, context: t.context, signature });
     }
     let import = t.unit.layout.func_import(func);
     let tag = t.ir.tag(Region::Context);

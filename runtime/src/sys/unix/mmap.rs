@@ -116,6 +116,21 @@ impl Mapping {
         failed || answer & 1 != 0
     }
 
+    /// Makes `len` bytes from `start` readable and executable, and no longer writable. Both are multiples of the page size. The processor sees the
+    /// instructions that were written there.
+    pub(crate) fn make_executable(&mut self, start: usize, len: usize) -> io::Result<()> {
+        assert!(start.checked_add(len).is_some_and(|end| end <= self.len), "the range lies within the mapping");
+        // SAFETY: the range lies within this mapping, and the exclusive borrow shows that nobody is writing to it.
+        let begin = unsafe { self.base.as_ptr().add(start) };
+        // SAFETY: as above.
+        let answer = unsafe { libc::mprotect(begin.cast(), len, libc::PROT_READ | libc::PROT_EXEC) };
+        if answer != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        synchronize_instructions(begin, len);
+        Ok(())
+    }
+
     /// Gives the memory behind `len` bytes from `start` back to the system; afterwards they are as when they were mapped.
     pub(crate) fn discard(&mut self, start: usize, len: usize) -> io::Result<()> {
         self.advise(start, len, libc::MADV_DONTNEED)
@@ -164,4 +179,19 @@ pub(crate) fn sealed_file(len: u64, write: impl FnOnce(&File) -> io::Result<()>)
         return Err(io::Error::last_os_error());
     }
     Ok(file)
+}
+
+/// Sees to it that what was written to memory is executed from there. On x86-64 the processor does.
+#[cfg(target_arch = "x86_64")]
+fn synchronize_instructions(_: *mut u8, _: usize) {}
+
+/// Sees to it that what was written to memory is executed from there.
+#[cfg(target_arch = "aarch64")]
+fn synchronize_instructions(start: *mut u8, len: usize) {
+    unsafe extern "C" {
+        /// The compiler's run-time library has it.
+        fn __clear_cache(start: *mut u8, end: *mut u8);
+    }
+    // SAFETY: the range is mapped; the function only cleans caches.
+    unsafe { __clear_cache(start, start.add(len)) };
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, Error, Result};
 use wasmo::cache::SourceHash;
 use wasmo::{Cache, CacheConfig, Engine, Module};
 
-use crate::args::RunArgs;
+use crate::args::{RunArgs, TierArg};
 use crate::commands::run::stats::{Cached, Phase, Stats};
 use crate::input::Source;
 use crate::progress::Progress;
@@ -22,6 +22,8 @@ use crate::{compiler, output};
 pub(super) struct Sources {
     stop: Stop,
     no_cache: bool,
+    /// Modules are compiled while they run, so that there is nothing to keep.
+    in_tiers: bool,
     /// Opened for the first source; [`None`] where it cannot be used.
     cache: OnceCell<Option<Cache>>,
 }
@@ -29,7 +31,12 @@ pub(super) struct Sources {
 impl Sources {
     /// As the command line says; `stop` ends compilations.
     pub(super) fn new(args: &RunArgs, stop: &Stop) -> Self {
-        Self { stop: stop.clone(), no_cache: args.no_cache, cache: OnceCell::new() }
+        Self {
+            stop: stop.clone(),
+            no_cache: args.no_cache,
+            in_tiers: args.tier != TierArg::Optimized,
+            cache: OnceCell::new(),
+        }
     }
 
     /// The module in the file at `path`, which nobody has read from.
@@ -50,6 +57,10 @@ impl Sources {
             return Ok(module);
         }
         stats.add_look(Cached::Miss);
+        if self.in_tiers {
+            let (_, bytes) = stats.time(Phase::Read, || hashed.read(path))?;
+            return stats.time(Phase::Compile, || compiler::compile(engine, path, bytes, &self.stop));
+        }
         let (hash, bytes) = stats.time(Phase::Read, || hashed.read(path))?;
         let key = engine.cache_key(hash);
         stats.time(Phase::Compile, || {

@@ -137,6 +137,7 @@ fn type_of(letter: char) -> &'static str {
 fn translated(wasm: &[u8], arch: Arch) -> String {
     let options = Options {
         tunables: Tunables::default(),
+        tier: None,
         arch,
         cpu: String::new(),
         features: String::new(),
@@ -144,8 +145,9 @@ fn translated(wasm: &[u8], arch: Arch) -> String {
     };
     let parsed = parse_full(wasm).expect("a valid module");
     let functions: Vec<usize> = (0..parsed.funcs.len()).collect();
+    crate::llvm::load().expect("LLVM is there");
     let context = Context::create();
-    let partition = Partition { functions: &functions, copies: &[] };
+    let partition = Partition { functions: &functions, copies: &[], osr: &[] };
     let module = module_partition(&context, &parsed, wasm, partition, &options).expect("all operators are known");
     module.verify().expect("LLVM accepts the module");
     module.print_to_string().to_string()

@@ -1,0 +1,40 @@
+//! What code that is made and replaced while it runs shares with the runtime.
+//!
+//! A module in tiers has an array of [`VmEntry`]s, one for each function that it defines, to which the contexts of its instances point
+//! ([`crate::vm::VmContext::entries`]). Its functions call one another through it; what is not in the module calls a stub for each function that jumps to
+//! where its entry says. So publishing new code of a function is one store.
+
+use std::sync::atomic::{AtomicI32, AtomicUsize};
+
+/// One defined function of a module in tiers, as all its instances see it.
+#[repr(C)]
+#[derive(Debug)]
+pub struct VmEntry {
+    /// The address of its newest code, in the wasm convention; at first that of a stub that has it compiled.
+    pub code: AtomicUsize,
+    /// What is left until the function is hot: lift-off code takes one away on entry and at the head of a loop, and calls
+    /// [`crate::builtin::Builtin::TierUp`] when it finds less than 0. Threads may lose each other's counts.
+    pub budget: AtomicI32,
+}
+
+const _: () = assert!(std::mem::size_of::<VmEntry>() == 16);
+
+/// Which compiler made code, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// To run as soon as possible: no optimisation; the code counts how often it runs.
+    LiftOff,
+    /// To run as fast as possible.
+    Optimized,
+}
+
+/// A loop of a function, as a place where lift-off code can be left for optimised code.
+///
+/// Loops are counted in the order in which they begin in the body, unreachable ones included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LoopIndex(pub u32);
+
+impl LoopIndex {
+    /// What the helper is told instead of a loop when a function is entered.
+    pub const ENTRY: u32 = u32::MAX;
+}

@@ -1,0 +1,263 @@
+//! Code of a module in tiers: how lift-off code counts and is left, and how optimised code is entered at a loop.
+//!
+//! At the head of a loop, all that the code of a function knows is what its variables and its operands hold. Lift-off code that is to be left there puts them in the
+//! spill area, the variables first, each in a slot of its own, and leaves by a tail call; so no frame of it remains. The variant of the function that
+//! is called ([`wasmo_abi::symbol::osr`]) loads them and goes on at the head of the loop.
+//!
+//! The variant is translated like any function, but its entry leads to that loop; what stands before the loop is reached through an outer
+//! loop, or never. So at the head, and wherever paths that passed it meet paths that did not, all variables have phis
+//! ([`super::prescan::Assigned`] sees to that), and operands that lie below a frame around the loop are kept in the function's frame until that frame ends.
+
+use std::mem::offset_of;
+
+use inkwell::IntPredicate;
+use inkwell::basic_block::BasicBlock;
+use inkwell::types::BasicTypeEnum;
+use inkwell::values::{PhiValue, PointerValue};
+use wasmo_abi::builtin::{Builtin, VmBuiltins};
+use wasmo_abi::tier::{LoopIndex, Tier, VmEntry};
+use wasmo_abi::tunables::MAX_VALUES;
+use wasmo_abi::types::FuncType;
+use wasmo_abi::vm::{RawValue, VmContext};
+
+use super::function::FunctionTranslator;
+use crate::error::Error;
+use crate::ir::Value;
+use crate::ir::builder::{int, pointer};
+use crate::ir::signature::{Callee, Signature};
+use crate::ir::tbaa::Region;
+
+/// The variables of a function.
+#[derive(Debug)]
+pub(super) enum Locals<'ctx> {
+    /// What each holds.
+    Values(Vec<Value<'ctx>>),
+    /// Where they lie: one [`RawValue`] each. Lift-off code keeps them there, which is quick to compile, and quick to hand over.
+    Frame { base: PointerValue<'ctx>, types: Vec<BasicTypeEnum<'ctx>> },
+}
+
+impl Locals<'_> {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Values(values) => values.len(),
+            Self::Frame { types, .. } => types.len(),
+        }
+    }
+}
+
+/// Operands below a control frame, kept in the function's frame.
+#[derive(Debug)]
+pub(super) struct Buried<'ctx> {
+    /// How many operands lie below them.
+    start: usize,
+    places: Vec<(PointerValue<'ctx>, BasicTypeEnum<'ctx>)>,
+}
+
+impl<'ctx> FunctionTranslator<'_, 'ctx> {
+    /// The address of what `func`, a defined function, is compiled to at the moment.
+    pub(super) fn newest_code(&self, position: usize) -> Result<PointerValue<'ctx>, Error> {
+        let code = self.entry_field(position, offset_of!(VmEntry, code))?;
+        pointer(self.ir.load(self.ir.types.ptr, code, 8, self.ir.tag(Region::Entries))?)
+    }
+
+    fn entry_field(&self, position: usize, offset: usize) -> Result<PointerValue<'ctx>, Error> {
+        let entries = self.ir.field(self.context, offset_of!(VmContext, entries))?;
+        let entries = pointer(self.ir.load_constant(self.ir.types.ptr, entries, 8, self.ir.tag(Region::Context))?)?;
+        self.ir.field(entries, position * size_of::<VmEntry>() + offset)
+    }
+
+    /// Puts the variables where code of this tier has them; what they hold is known.
+    pub(super) fn settle_locals(&mut self) -> Result<(), Error> {
+        let Locals::Values(values) = &self.locals else { return Ok(()) };
+        if !self.counts() {
+            return Ok(());
+        }
+        let bytes = values.len().checked_mul(size_of::<RawValue>()).and_then(|bytes| u32::try_from(bytes).ok());
+        let bytes = bytes.ok_or_else(|| Error::internal("too many variables"))?;
+        let base = self.ir.frame_slot(self.function, bytes)?;
+        for (position, &value) in values.iter().enumerate() {
+            self.ir.builder().build_store(self.ir.field(base, position * size_of::<RawValue>())?, value)?;
+        }
+        let types = values.iter().map(|value| value.get_type()).collect();
+        self.locals = Locals::Frame { base, types };
+        self.forget_location();
+        Ok(())
+    }
+
+    /// What variable `index` holds.
+    pub(super) fn local(&self, index: u32) -> Result<Value<'ctx>, Error> {
+        let index = index as usize;
+        let held = match &self.locals {
+            Locals::Values(values) => values.get(index).copied(),
+            Locals::Frame { base, types } => match types.get(index) {
+                Some(&ty) => {
+                    let place = self.ir.field(*base, index * size_of::<RawValue>())?;
+                    Some(self.ir.builder().build_load(ty, place, "")?)
+                }
+                None => None,
+            },
+        };
+        held.ok_or_else(missing_local)
+    }
+
+    /// Makes variable `index` hold `value`.
+    pub(super) fn set_local(&mut self, index: u32, value: Value<'ctx>) -> Result<(), Error> {
+        let index = index as usize;
+        match &mut self.locals {
+            Locals::Values(values) => *values.get_mut(index).ok_or_else(missing_local)? = value,
+            Locals::Frame { base, .. } => {
+                let place = self.ir.field(*base, index * size_of::<RawValue>())?;
+                self.ir.builder().build_store(place, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn counts(&self) -> bool {
+        self.ir.options.tier == Some(Tier::LiftOff)
+    }
+
+    fn position(&self) -> Result<usize, Error> {
+        self.unit.info.defined_func(self.func).ok_or_else(|| Error::internal("an imported function has a body"))
+    }
+
+    /// Takes one from the function's budget; when none was left, begins a block in which the helper was told, and answers where its answer is and where to go on.
+    fn take_from_budget(&mut self, at: u32) -> Result<(PointerValue<'ctx>, BasicBlock<'ctx>), Error> {
+        let position = self.position()?;
+        let budget = self.entry_field(position, offset_of!(VmEntry, budget))?;
+        let tag = self.ir.tag(Region::Entries);
+        let before = int(self.ir.load(self.ir.types.i32, budget, 4, tag)?)?;
+        let after = self.ir.builder().build_int_sub(before, self.ir.i32(1), "")?;
+        self.ir.store(Value::IntValue(after), budget, 4, tag)?;
+        let exhausted = self.ir.icmp(IntPredicate::SLT, after, self.ir.i32(0))?;
+        let go_on = self.begin_unlikely(exhausted)?;
+        let position = u32::try_from(position).map_err(|_| Error::internal("too many functions"))?;
+        let arguments = [self.ir.i32(position).into(), self.ir.i32(at).into()];
+        let answer = self.call_helper(Builtin::TierUp, &arguments)?;
+        Ok((answer, go_on))
+    }
+
+    /// Counts an entry to the function, in lift-off code.
+    pub(super) fn count_entry(&mut self) -> Result<(), Error> {
+        if !self.counts() {
+            return Ok(());
+        }
+        self.locate();
+        let (_, go_on) = self.take_from_budget(LoopIndex::ENTRY)?;
+        self.ir.br(go_on)?;
+        self.ir.at_end(go_on);
+        Ok(())
+    }
+
+    /// Counts a round of the loop at whose head the builder stands, in lift-off code, and leaves it when the helper says so.
+    pub(super) fn count_round(&mut self, at: LoopIndex) -> Result<(), Error> {
+        // More does not fit the spill area; such a function is left when it is called again.
+        if !self.counts() || self.locals.len() + self.stack.len() > MAX_VALUES {
+            return Ok(());
+        }
+        self.locate();
+        let (answer, go_on) = self.take_from_budget(at.0)?;
+        let code = pointer(self.helper_result(answer, self.ir.types.ptr)?)?;
+        let is_null = self.ir.builder().build_is_null(code, "")?;
+        let leave = self.new_block();
+        self.ir.cond_br(is_null, go_on, leave)?;
+        self.ir.at_end(leave);
+        self.leave_for(code)?;
+        self.ir.at_end(go_on);
+        Ok(())
+    }
+
+    fn leave_for(&mut self, code: PointerValue<'ctx>) -> Result<(), Error> {
+        let Locals::Frame { base, types } = &self.locals else {
+            return Err(Error::internal("lift-off code keeps its variables in its frame"));
+        };
+        let (base, count) = (*base, types.len());
+        let spill = self.ir.spill_slot(self.context, 0)?;
+        if count > 0 {
+            let bytes = self.ir.i64((count * size_of::<RawValue>()) as u64);
+            self.call_leaf(offset_of!(VmBuiltins, memmove), [spill.into(), base.into(), bytes.into()])?;
+        }
+        for (position, &operand) in self.stack.iter().enumerate() {
+            let slot = self.ir.field(spill, (count + position) * size_of::<RawValue>())?;
+            self.ir.store(operand, slot, 16, self.ir.tag(Region::Spill))?;
+        }
+        let signature = osr_signature(self.ir, self.unit.info.func_type(self.func));
+        self.ir.emit_tail_call(Callee::Indirect(code), self.context, &signature, &[])
+    }
+
+    /// Makes the function's entry lead to the loop at whose head the builder stands, which has `phis` for the topmost operands and then for all variables.
+    pub(super) fn enter_here(&mut self, header: BasicBlock<'ctx>, phis: &[PhiValue<'ctx>]) -> Result<(), Error> {
+        let entry = self.function.get_first_basic_block();
+        let entry = entry.ok_or_else(|| Error::internal("a function without blocks"))?;
+        let (locals, operands) = (self.locals.len(), self.stack.len());
+        let params = phis.len().checked_sub(locals).and_then(|params| operands.checked_sub(params).map(|_| params));
+        let below = params.map(|params| operands - params);
+        let (Some(params), Some(below)) = (params, below) else {
+            return Err(Error::internal("a loop's head has too few phis"));
+        };
+        self.ir.at_end(entry);
+        self.forget_location();
+        self.locate();
+        let spill = self.ir.spill_slot(self.context, 0)?;
+        let load = |slot: usize, ty: BasicTypeEnum<'ctx>| {
+            let slot = self.ir.field(spill, slot * size_of::<RawValue>())?;
+            self.ir.load(ty, slot, 16, self.ir.tag(Region::Spill))
+        };
+        for (position, phi) in phis.iter().enumerate() {
+            let slot = if position < params { locals + below + position } else { position - params };
+            let value = load(slot, phi.as_basic_value().get_type())?;
+            phi.add_incoming(&[(&value, entry)]);
+        }
+        let mut buried = 0;
+        for frame in self.frames.iter().filter_map(|frame| frame.buried.as_ref()) {
+            for (position, &(place, ty)) in frame.places.iter().enumerate() {
+                let value = load(locals + frame.start + position, ty)?;
+                self.ir.builder().build_store(place, value)?;
+                buried += 1;
+            }
+        }
+        if buried != below {
+            return Err(Error::internal("operands below a loop were not kept"));
+        }
+        self.ir.br(header)?;
+        self.ir.at_end(header);
+        self.forget_location();
+        Ok(())
+    }
+
+    /// Puts the operands below a frame around the loop that the function is entered at into the function's frame, as far as they are not there. `height` is how many
+    /// operands lie below the frame.
+    pub(super) fn bury(&mut self, height: usize) -> Result<Buried<'ctx>, Error> {
+        let outer = self.frames.iter().rev().find_map(|frame| frame.buried.as_ref());
+        let start = outer.map_or(0, |outer| outer.start + outer.places.len());
+        let mut places = Vec::new();
+        for value in self.stack.get(start..height).unwrap_or_default().to_vec() {
+            let place = self.ir.frame_slot(self.function, u32::try_from(size_of::<RawValue>()).unwrap_or(u32::MAX))?;
+            self.forget_location();
+            self.locate();
+            self.ir.builder().build_store(place, value)?;
+            places.push((place, value.get_type()));
+        }
+        Ok(Buried { start, places })
+    }
+
+    /// Makes the operands that were put away the operands again.
+    pub(super) fn dig_up(&mut self, buried: &Buried<'ctx>) -> Result<(), Error> {
+        for (position, &(place, ty)) in buried.places.iter().enumerate() {
+            let value = self.ir.builder().build_load(ty, place, "")?;
+            let operand = self.stack.get_mut(buried.start + position);
+            *operand.ok_or_else(|| Error::internal("operands are missing"))? = value;
+        }
+        Ok(())
+    }
+}
+
+/// How the variants of a function of type `ty` are called that begin at a loop.
+pub(super) fn osr_signature<'ctx>(ir: &crate::ir::Ir<'ctx>, ty: &FuncType) -> Signature<'ctx> {
+    Signature::new(ir, &FuncType { params: Box::default(), results: ty.results.clone() })
+}
+
+fn missing_local() -> Error {
+    Error::internal("a local variable is missing")
+}

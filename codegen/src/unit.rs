@@ -1,0 +1,225 @@
+//! Code for some functions of a module at a time, while the module runs.
+//!
+//! A [`Source`] is a module of which nothing is compiled yet. [`Compiler::compile_unit`] compiles what a [`Request`] asks for, in one piece that refers to no other
+//! piece: its functions reach those of others through the module's entries ([`wasmo_abi::tier`]). So pieces may come in any order, several for the same
+//! function, and each is freed alone.
+
+use crate::compiler::{CompiledModule, Compiler};
+use crate::error::Error;
+use crate::job::Job;
+use crate::object::SymbolKind;
+use crate::orc::link::link_unit;
+use crate::parse::{ParsedModule, parse_full};
+use crate::partition::{Partition, thunk_types};
+use crate::phases::Phases;
+use crate::pipeline::Effort;
+use std::any::Any;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use wasmo_abi::code::{CodeUnit, ModuleCode};
+use wasmo_abi::index::FuncIndex;
+use wasmo_abi::module::{Body, ModuleInfo};
+use wasmo_abi::table::Bytes;
+use wasmo_abi::tier::{LoopIndex, Tier};
+use wasmparser::{FuncValidatorAllocations, Operator};
+
+/// Functions with bodies of more bytes than this are optimised with less effort: the time that LLVM takes grows faster than they do.
+const LARGE_FUNCTION: usize = 24 << 10;
+
+/// Functions are validated in portions of so many, on several threads.
+const VALIDATED_AT_ONCE: usize = 64;
+
+/// A module whose functions are compiled one after the other.
+#[derive(Debug)]
+pub struct Source {
+    parsed: ParsedModule,
+    bytes: Bytes,
+}
+
+/// What to compile.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// How.
+    pub tier: Tier,
+    /// Functions, by their positions among the defined ones.
+    pub functions: Vec<usize>,
+    /// Functions (likewise) of which a variant is wanted that begins at this loop.
+    pub osr: Vec<(usize, LoopIndex)>,
+}
+
+/// What was compiled.
+pub struct NewCode {
+    /// The code, and the tables that explain it.
+    pub unit: CodeUnit,
+    /// Where the functions are, by their positions among the defined ones.
+    pub functions: Vec<(usize, usize)>,
+    /// Where the variants are.
+    pub osr: Vec<(usize, LoopIndex, usize)>,
+    /// Frees the code when dropped.
+    pub owner: Arc<dyn Any + Send + Sync>,
+}
+
+impl std::fmt::Debug for NewCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewCode").field("functions", &self.functions).field("osr", &self.osr).finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    /// Parses the module in `bytes`. Bodies are only located: see [`Source::validate`].
+    ///
+    /// # Errors
+    /// When the module is malformed, invalid, or uses features that wasmo does not have.
+    pub fn new(bytes: Bytes) -> Result<Self, Error> {
+        Ok(Self { parsed: parse_full(&bytes)?, bytes })
+    }
+
+    /// What is known of the module.
+    pub fn info(&self) -> &ModuleInfo {
+        &self.parsed.info
+    }
+
+    /// The module's bytes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Validates all bodies, on up to `threads` threads.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn validate(&self, threads: usize) -> Result<(), Error> {
+        let next = AtomicUsize::new(0);
+        let first: Mutex<Option<Error>> = Mutex::new(None);
+        let count = self.parsed.funcs.len();
+        let work = || {
+            let mut allocations = FuncValidatorAllocations::default();
+            loop {
+                let start = next.fetch_add(VALIDATED_AT_ONCE, Ordering::Relaxed);
+                if start >= count {
+                    return;
+                }
+                for position in start..count.min(start + VALIDATED_AT_ONCE) {
+                    match self.validate_body(position, allocations) {
+                        Ok(given_back) => allocations = given_back,
+                        Err(error) => {
+                            let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
+                            *first = crate::partition::first(first.take(), error);
+                            return;
+                        }
+                    }
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..threads.min(count.div_ceil(VALIDATED_AT_ONCE)) {
+                // Where there is no thread to be had, this one does all the work.
+                let _ = std::thread::Builder::new().name("wasmo-validate".to_owned()).spawn_scoped(scope, work);
+            }
+            work();
+        });
+        match first.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn validate_body(
+        &self,
+        position: usize,
+        allocations: FuncValidatorAllocations,
+    ) -> Result<FuncValidatorAllocations, Error> {
+        let func = self.parsed.to_validate(position).ok_or_else(|| Error::internal("a function is missing"))?;
+        let mut validator = func.into_validator(allocations);
+        validator.validate(&self.parsed.body(position, &self.bytes)?).map_err(|error| Error::invalid(&error))?;
+        Ok(validator.into_allocations())
+    }
+
+    /// The functions that the one at `position` calls directly and that the module defines, in the order of the first calls.
+    pub fn callees(&self, position: usize) -> Vec<usize> {
+        let mut callees = Vec::new();
+        let body = self.parsed.body(position, &self.bytes).map(|body| body.get_operators_reader());
+        let Ok(Ok(operators)) = body else { return callees };
+        for operator in operators.into_iter().map_while(Result::ok) {
+            let (Operator::Call { function_index } | Operator::ReturnCall { function_index }) = operator else {
+                continue;
+            };
+            match self.parsed.info.defined_func(FuncIndex(function_index)) {
+                Some(callee) if !callees.contains(&callee) => callees.push(callee),
+                _ => {}
+            }
+        }
+        callees
+    }
+
+    /// The size of the body of the function at `position`, in bytes; 0 when there is none.
+    pub fn body_size(&self, position: usize) -> usize {
+        self.parsed.info.bodies.get(position).map_or(0, Body::size)
+    }
+}
+
+impl Compiler {
+    /// Compiles and links some functions of a module, on the calling thread.
+    ///
+    /// # Errors
+    /// The first mistake in one of the functions, `Limit` when there is no address space for code, or `Internal`.
+    pub fn compile_unit(&self, source: &Source, request: &Request) -> Result<NewCode, Error> {
+        let bytes: usize = request.functions.iter().map(|&position| source.body_size(position)).sum();
+        let large = |&position: &usize| source.body_size(position) > LARGE_FUNCTION;
+        let all = request.functions.iter().copied().chain(request.osr.iter().map(|&(position, _)| position));
+        let effort = match request.tier {
+            Tier::LiftOff => Effort::LiftOff,
+            Tier::Optimized if all.clone().any(|position| large(&position)) => Effort::Light,
+            Tier::Optimized => Effort::Full,
+        };
+        let mut functions = request.functions.clone();
+        functions.sort_unstable();
+        functions.dedup();
+        let start = all.filter_map(|position| source.info().bodies.get(position)).map(|body| body.start as usize).min();
+        let partition = Partition {
+            effort,
+            functions,
+            osr: request.osr.clone(),
+            tier: Some(request.tier),
+            thunks: Vec::new(),
+            bytes,
+            start: start.unwrap_or(0),
+        };
+        let phases = Phases::default();
+        let job = Job { compiler: self, parsed: &source.parsed, bytes: &source.bytes, observer: &(), phases: &phases };
+        let object = job.object(&partition, || false)?.ok_or_else(|| Error::internal("a unit was given up"))?;
+        let linked = link_unit(&self.session()?, object)?;
+        let info = source.info();
+        let position = |func: FuncIndex| {
+            info.defined_func(func).ok_or_else(|| Error::internal("an object defines an imported function"))
+        };
+        let mut code = NewCode { unit: linked.code, functions: Vec::new(), osr: Vec::new(), owner: linked.owner };
+        for (kind, address) in linked.symbols {
+            match kind {
+                SymbolKind::Func(func) => code.functions.push((position(func)?, address)),
+                SymbolKind::Osr(func, at) => code.osr.push((position(func)?, at, address)),
+                SymbolKind::Enter(_) | SymbolKind::Exit(_) => return Err(Error::internal("a unit defines a thunk")),
+            }
+        }
+        Ok(code)
+    }
+
+    /// The thunks that a module needs, and the code that they are.
+    ///
+    /// # Errors
+    /// As [`Compiler::compile_unit`].
+    pub fn module_thunks(&self, source: &Source) -> Result<ModuleCode, Error> {
+        let info = source.info();
+        let thunks = thunk_types(info);
+        let objects = if thunks.is_empty() {
+            Vec::new()
+        } else {
+            let phases = Phases::default();
+            let job =
+                Job { compiler: self, parsed: &source.parsed, bytes: &source.bytes, observer: &(), phases: &phases };
+            job.run(&[Partition { effort: Effort::LiftOff, thunks, ..Partition::default() }])?
+        };
+        let empty = ModuleInfo { types: info.types.clone(), ..ModuleInfo::default() };
+        self.link(&empty, CompiledModule { objects })
+    }
+}

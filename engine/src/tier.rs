@@ -1,0 +1,33 @@
+//! Modules in tiers: they start at once and end at full speed.
+//!
+//! With [`Tier::Auto`], a function is compiled when it is first called, quickly and without optimisation (*lift-off*); its code counts how often it runs. A function
+//! that turns out to be hot is optimised on a thread in the background, together with the functions that it calls, and replaces the lift-off code for all
+//! who call it from then on, in all stores. A loop that is hot in a function that does not return goes on in optimised code as well (*on-stack replacement*).
+//!
+//! * `tuning`: the numbers;
+//! * `module`: what is known of each function of one module, and what is done when the runtime asks for code;
+//! * `workers`: the threads in the background, which all modules of an engine share.
+
+mod module;
+mod stats;
+mod tuning;
+mod workers;
+
+pub(crate) use module::in_tiers;
+pub(crate) use stats::Stats;
+pub use stats::{TierEvent, TierStats};
+pub use tuning::Tuning;
+pub(crate) use workers::Workers;
+
+/// Which code modules get; see [`crate::Config::tier`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Tier {
+    /// Functions are compiled as they are called, quickly at first, and optimised when they turn out to be hot. Making a module takes little longer than validating it.
+    Auto,
+    /// Functions are compiled as they are called, quickly, and stay as they are.
+    LiftOff,
+    /// All functions are compiled and optimised before anything runs.
+    #[default]
+    Optimized,
+}

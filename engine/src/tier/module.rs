@@ -1,0 +1,368 @@
+//! [`InTiers`]: one module whose functions are compiled while it runs.
+
+use super::tuning::Tuning;
+use super::workers::{Busy, Urgency};
+use super::{Tier, TierEvent};
+use crate::artifact::Origin;
+use crate::{CompileError, Engine, Module, Result};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+use wasmo_abi::table::Bytes;
+use wasmo_abi::tier::LoopIndex;
+use wasmo_codegen::{Compiler, NewCode, Request, Source};
+use wasmo_runtime::Failure;
+use wasmo_runtime::tier::{Compile, Entries, Tiers};
+
+/// How far a function has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// It has no code.
+    #[default]
+    New,
+    /// A thread is making lift-off code of it.
+    LiftingOff,
+    /// It has lift-off code.
+    LiftOff,
+    /// It is being optimised, or waits for that.
+    Hot,
+    /// It is optimised, or nothing better than lift-off code can be made.
+    Final,
+}
+
+/// How far the variant of a function has come that begins at a loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Variant {
+    /// It is being made, or waits for that.
+    Awaited,
+    /// It is here.
+    At(usize),
+    /// It cannot be made.
+    Failed,
+}
+
+/// What changes as the module runs.
+#[derive(Debug, Default)]
+struct State {
+    stages: Vec<Stage>,
+    variants: HashMap<(usize, LoopIndex), Variant>,
+}
+
+/// What the functions of one module have in common: the runtime's and the workers' view of it.
+struct Shared {
+    engine: Engine,
+    source: Source,
+    tuning: Tuning,
+    /// Whether anything is ever optimised.
+    optimizes: bool,
+    state: Mutex<State>,
+    /// Some lift-off code is there that a guest may be waiting for.
+    lifted_off: Condvar,
+}
+
+/// A module in tiers, as the runtime knows it.
+struct InTiers(Arc<Shared>);
+
+/// Makes a module of which nothing is compiled but the thunks.
+///
+/// # Errors
+/// When the module is malformed or invalid, or there is no memory for its entries.
+pub(crate) fn in_tiers(engine: &Engine, binary: &[u8]) -> Result<Module> {
+    let compiler = engine.compiler()?;
+    compiler.check_host().map_err(CompileError::from)?;
+    let source = Source::new(Bytes::from(binary.to_vec())).map_err(CompileError::from)?;
+    source.validate(compiler.threads()).map_err(CompileError::from)?;
+    let code = compiler.module_thunks(&source).map_err(CompileError::from)?;
+    let optimizes = engine.config().tier == Tier::Auto;
+    let tuning = engine.config().tuning.clone();
+    let (info, bytes) = (source.info().clone(), source.bytes().clone());
+    let count = info.bodies.len();
+    let state = State { stages: vec![Stage::New; count], variants: HashMap::new() };
+    let entries = Entries::new(count, if optimizes { tuning.budget } else { i32::MAX })?;
+    let shared = Shared {
+        engine: engine.clone(),
+        source,
+        tuning,
+        optimizes,
+        state: Mutex::new(state),
+        lifted_off: Condvar::new(),
+    };
+    let tiers = Tiers { entries, compiler: Box::new(InTiers(Arc::new(shared))) };
+    let runtime = wasmo_runtime::Module::in_tiers(info, code, bytes, engine.types(), tiers);
+    Ok(Module::from_runtime(engine.clone(), runtime, Origin::Binary))
+}
+
+type RuntimeModule = Arc<wasmo_runtime::Module>;
+
+fn entries(module: &RuntimeModule) -> Option<&Entries> {
+    module.tiers.as_ref().map(|tiers| &tiers.entries)
+}
+
+impl Compile for InTiers {
+    fn compile(&self, module: &RuntimeModule, position: usize) -> std::result::Result<usize, Failure> {
+        self.0.compile(module, position).map_err(|error| Failure::Host(Box::new(error)))
+    }
+
+    fn tier_up(&self, module: &RuntimeModule, position: usize, at: Option<LoopIndex>) -> Option<usize> {
+        self.0.tier_up(module, position, at)
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn report(&self, event: &TierEvent) {
+        self.engine.tier_counters().count(event);
+        if let Some(observer) = &self.engine.config().tier_observer {
+            observer(event);
+        }
+    }
+
+    fn index(&self, position: usize) -> u32 {
+        self.source.info().func_of_defined(position).0
+    }
+
+    /// Compiles a unit on this thread, which has a stack for it. A panic in the compiler is an error like others.
+    fn make(&self, request: &Request) -> Result<NewCode> {
+        let compiler = self.engine.compiler()?;
+        match catch_unwind(AssertUnwindSafe(|| compiler.compile_unit(&self.source, request))) {
+            Ok(result) => Ok(result.map_err(CompileError::from)?),
+            Err(_) => anyhow::bail!("internal error: the compiler panicked"),
+        }
+    }
+
+    /// Has lift-off code for the function at `position` made, or waits for whoever is making it.
+    fn compile(self: &Arc<Self>, module: &RuntimeModule, position: usize) -> Result<usize> {
+        let mut alone = false;
+        loop {
+            let mut state = self.state();
+            if let Some(code) = entries(module).and_then(|entries| entries.code(position)) {
+                return Ok(code);
+            }
+            match state.stages.get(position) {
+                Some(Stage::LiftingOff) => {
+                    drop(self.lifted_off.wait(state).unwrap_or_else(PoisonError::into_inner));
+                    continue;
+                }
+                Some(_) => {}
+                None => anyhow::bail!("internal error: a function that the module does not have was called"),
+            }
+            let functions = self.batch(&mut state, position, alone);
+            drop(state);
+            let Some(_busy) = Busy::begin() else { anyhow::bail!("the process is exiting") };
+            match stacker::grow(Compiler::STACK_SIZE, || self.lift_off(module, &functions, true)) {
+                Ok(()) if self.tuning.ahead => self.look_ahead(module, &functions),
+                Ok(()) => {}
+                // Another function of the unit may be at fault.
+                Err(_) if functions.len() > 1 => alone = true,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The function at `position` and, unless it is to be `alone`, those that it calls, as far as they have no code and are small; they are marked as being compiled.
+    fn batch(&self, state: &mut State, position: usize, alone: bool) -> Vec<usize> {
+        let mut functions = vec![position];
+        let mut bytes = self.source.body_size(position);
+        for callee in self.source.callees(position) {
+            if alone || functions.len() >= self.tuning.lift_off_functions {
+                break;
+            }
+            let size = self.source.body_size(callee);
+            let new = state.stages.get(callee) == Some(&Stage::New) && callee != position;
+            if new && bytes + size <= self.tuning.lift_off_bytes {
+                bytes += size;
+                functions.push(callee);
+            }
+        }
+        for &function in &functions {
+            state.stages[function] = Stage::LiftingOff;
+        }
+        functions
+    }
+
+    /// Makes lift-off code of functions that are marked for it.
+    fn lift_off(&self, module: &RuntimeModule, functions: &[usize], waited: bool) -> Result<()> {
+        let started = Instant::now();
+        let request = Request { tier: wasmo_abi::tier::Tier::LiftOff, functions: functions.to_vec(), osr: Vec::new() };
+        let made = self.make(&request);
+        let made = made.map(|new| {
+            let code = new.unit.size;
+            module.publish(new.unit, &new.functions, new.owner);
+            code
+        });
+        let mut state = self.state();
+        for &function in functions {
+            if let Some(stage) = state.stages.get_mut(function) {
+                *stage = if made.is_ok() { Stage::LiftOff } else { Stage::New };
+            }
+        }
+        drop(state);
+        self.lifted_off.notify_all();
+        let code = made?;
+        let func = functions.first().map_or(0, |&first| self.index(first));
+        let (functions, took) = (functions.len(), started.elapsed());
+        self.report(&TierEvent::LiftOff { func, functions, code, took, waited });
+        Ok(())
+    }
+
+    /// Has a worker compile what functions that were just compiled may call next.
+    fn look_ahead(self: &Arc<Self>, module: &RuntimeModule, functions: &[usize]) {
+        let Ok(workers) = self.engine.tier_workers() else { return };
+        let mut wanted: Vec<usize> = Vec::new();
+        for &function in functions {
+            let state = self.state();
+            let new = |callee: &usize| state.stages.get(*callee) == Some(&Stage::New);
+            let callees: Vec<usize> = self.source.callees(function).into_iter().filter(new).collect();
+            drop(state);
+            wanted.extend(callees.into_iter().filter(|callee| !wanted.contains(callee)).collect::<Vec<_>>());
+        }
+        // What is called first is to be taken first.
+        for callee in wanted.into_iter().rev() {
+            let (this, module) = (Arc::downgrade(self), Arc::downgrade(module));
+            workers.submit(Urgency::Ahead, Box::new(move || compile_ahead(&this, &module, callee)));
+        }
+    }
+
+    fn tier_up(self: &Arc<Self>, module: &RuntimeModule, position: usize, at: Option<LoopIndex>) -> Option<usize> {
+        let entries = entries(module)?;
+        let mut state = self.state();
+        let stage = *state.stages.get(position)?;
+        let variant = at.and_then(|at| state.variants.get(&(position, at)).copied());
+        if let (Some(Variant::At(code)), Some(at)) = (variant, at) {
+            drop(state);
+            entries.set_budget(position, self.tuning.budget_while_waiting);
+            self.report(&TierEvent::Osr { func: self.index(position), at: at.0 });
+            return Some(code);
+        }
+        let wants_variant = at.is_some() && variant.is_none();
+        let wants_whole = matches!(stage, Stage::LiftOff | Stage::LiftingOff);
+        if !self.optimizes || !(wants_variant || wants_whole) {
+            // What is awaited comes soon; a function that is final and still counts is left at its next call.
+            let settled = stage == Stage::Final && !matches!(variant, Some(Variant::Awaited));
+            entries.set_budget(position, if settled { i32::MAX } else { self.tuning.budget_while_waiting });
+            return None;
+        }
+        if wants_whole {
+            state.stages[position] = Stage::Hot;
+        }
+        if let Some(at) = at.filter(|_| wants_variant) {
+            state.variants.insert((position, at), Variant::Awaited);
+        }
+        drop(state);
+        entries.set_budget(position, self.tuning.budget_while_waiting);
+        let at = at.filter(|_| wants_variant);
+        self.report(&TierEvent::Hot { func: self.index(position), at: at.map(|at| at.0) });
+        if self.tuning.synchronous {
+            let _busy = Busy::begin()?;
+            stacker::grow(Compiler::STACK_SIZE, || self.optimize(module, position, wants_whole, at));
+            let variant = at.and_then(|at| self.state().variants.get(&(position, at)).copied());
+            return match (variant, at) {
+                (Some(Variant::At(code)), Some(at)) => {
+                    self.report(&TierEvent::Osr { func: self.index(position), at: at.0 });
+                    Some(code)
+                }
+                _ => None,
+            };
+        }
+        let (this, weak) = (Arc::downgrade(self), Arc::downgrade(module));
+        let task = move || {
+            if let (Some(this), Some(module)) = (this.upgrade(), weak.upgrade()) {
+                this.optimize(&module, position, wants_whole, at);
+            }
+        };
+        self.engine.tier_workers().ok()?.submit(Urgency::Hot, Box::new(task));
+        None
+    }
+
+    /// Optimises the function at `position`, with what it calls often, and the variant of it that begins at `at`.
+    fn optimize(&self, module: &RuntimeModule, position: usize, whole: bool, at: Option<LoopIndex>) {
+        let started = Instant::now();
+        let mut functions = if whole { self.hot_unit(module, position) } else { Vec::new() };
+        let osr: Vec<_> = at.map(|at| (position, at)).into_iter().collect();
+        let tier = wasmo_abi::tier::Tier::Optimized;
+        let mut made = self.make(&Request { tier, functions: functions.clone(), osr: osr.clone() });
+        if made.is_err() && functions.len() > 1 {
+            functions.truncate(1);
+            made = self.make(&Request { tier, functions: functions.clone(), osr: osr.clone() });
+        }
+        let mut state = self.state();
+        for &function in &functions {
+            if let Some(stage) = state.stages.get_mut(function) {
+                *stage = Stage::Final;
+            }
+        }
+        let (code, failed) = match made {
+            Ok(new) => {
+                let code = new.unit.size;
+                module.publish(new.unit, &new.functions, new.owner);
+                for (position, at, address) in new.osr {
+                    state.variants.insert((position, at), Variant::At(address));
+                }
+                (code, false)
+            }
+            Err(error) => {
+                tracing::warn!(func = self.index(position), %error, "a function stays in lift-off code");
+                for &(position, at) in &osr {
+                    state.variants.insert((position, at), Variant::Failed);
+                }
+                (0, true)
+            }
+        };
+        drop(state);
+        let func = self.index(position);
+        if failed {
+            self.report(&TierEvent::Kept { func });
+            return;
+        }
+        let (functions, at, took) = (functions.len(), at.map(|at| at.0), started.elapsed());
+        self.report(&TierEvent::Optimized { func, functions, at, code, took });
+    }
+
+    /// The function at `position` and those that it calls, directly or through one another, and that are warm, so that they can be inlined; they are marked.
+    fn hot_unit(&self, module: &RuntimeModule, position: usize) -> Vec<usize> {
+        let mut functions = vec![position];
+        let mut bytes = self.source.body_size(position);
+        let Some(entries) = entries(module) else { return functions };
+        let warm = self.tuning.budget - self.tuning.budget / self.tuning.warm_part.max(1);
+        let mut next = 0;
+        while let Some(&caller) = functions.get(next) {
+            next += 1;
+            for callee in self.source.callees(caller) {
+                let size = self.source.body_size(callee);
+                if functions.contains(&callee) || bytes + size > self.tuning.unit_bytes || entries.budget(callee) > warm
+                {
+                    continue;
+                }
+                let mut state = self.state();
+                match state.stages.get_mut(callee) {
+                    Some(stage @ Stage::LiftOff) => *stage = Stage::Hot,
+                    _ => continue,
+                }
+                drop(state);
+                bytes += size;
+                functions.push(callee);
+            }
+        }
+        functions
+    }
+}
+
+/// Compiles the function at `position`, unless that has been done meanwhile.
+fn compile_ahead(shared: &Weak<Shared>, module: &Weak<wasmo_runtime::Module>, position: usize) {
+    let (Some(shared), Some(module)) = (shared.upgrade(), module.upgrade()) else { return };
+    let mut state = shared.state();
+    if state.stages.get(position) != Some(&Stage::New) {
+        return;
+    }
+    let functions = shared.batch(&mut state, position, false);
+    drop(state);
+    match shared.lift_off(&module, &functions, false) {
+        Ok(()) => shared.look_ahead(&module, &functions),
+        // Whoever calls it is told.
+        Err(error) => tracing::debug!(%error, "compiling ahead"),
+    }
+}

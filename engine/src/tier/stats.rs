@@ -1,0 +1,158 @@
+//! What modules in tiers did, in numbers and event by event.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What happened to a function of a module in tiers; see [`crate::Config::tier_observer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TierEvent {
+    /// Lift-off code for some functions is there.
+    LiftOff {
+        /// The index of the function that was called, or the first of those compiled ahead.
+        func: u32,
+        /// How many functions were compiled.
+        functions: usize,
+        /// Bytes of machine code.
+        code: usize,
+        /// How long it took.
+        took: Duration,
+        /// Whether a guest waited for it.
+        waited: bool,
+    },
+    /// A function has become hot.
+    Hot {
+        /// Its index.
+        func: u32,
+        /// The loop that made it so, counted from the beginning of the function; [`None`] for entries.
+        at: Option<u32>,
+    },
+    /// Optimised code is there.
+    Optimized {
+        /// The function's index.
+        func: u32,
+        /// How many functions were compiled with it.
+        functions: usize,
+        /// The loop at which it can be entered, too.
+        at: Option<u32>,
+        /// Bytes of machine code.
+        code: usize,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A function stays in lift-off code, since it cannot be optimised.
+    Kept {
+        /// Its index.
+        func: u32,
+    },
+    /// A running function went on in optimised code at the head of a loop.
+    Osr {
+        /// The function's index.
+        func: u32,
+        /// The loop.
+        at: u32,
+    },
+}
+
+impl fmt::Display for TierEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let milliseconds = |took: Duration| took.as_secs_f64() * 1000.0;
+        match *self {
+            Self::LiftOff { func, functions, code, took, waited } => {
+                let how = if waited { "lift-off" } else { "ahead" };
+                write!(f, "{how} {func} ({functions} functions, {code} bytes, {:.3} ms)", milliseconds(took))
+            }
+            Self::Hot { func, at: None } => write!(f, "hot {func}"),
+            Self::Hot { func, at: Some(at) } => write!(f, "hot {func} in loop {at}"),
+            Self::Optimized { func, functions, at, code, took } => {
+                write!(f, "optimized {func}")?;
+                if let Some(at) = at {
+                    write!(f, " from loop {at}")?;
+                }
+                write!(f, " ({functions} functions, {code} bytes, {:.3} ms)", milliseconds(took))
+            }
+            Self::Kept { func } => write!(f, "kept {func}"),
+            Self::Osr { func, at } => write!(f, "on-stack replacement {func} at loop {at}"),
+        }
+    }
+}
+
+/// What the modules in tiers of one engine did so far; see [`crate::Engine::tier_stats`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TierStats {
+    /// Functions compiled to lift-off code.
+    pub lift_off_functions: u64,
+    /// Bytes of lift-off code.
+    pub lift_off_bytes: u64,
+    /// Time that guests waited for lift-off code.
+    pub lift_off_waited: Duration,
+    /// Time that threads in the background spent on lift-off code.
+    pub lift_off_ahead: Duration,
+    /// Functions optimised.
+    pub optimized_functions: u64,
+    /// Bytes of optimised code.
+    pub optimized_bytes: u64,
+    /// Time spent on optimised code.
+    pub optimized_time: Duration,
+    /// How often a running function went on in optimised code.
+    pub osr_entries: u64,
+    /// Functions that could not be optimised.
+    pub kept: u64,
+}
+
+/// Counters behind [`TierStats`].
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    lift_off_functions: AtomicU64,
+    lift_off_bytes: AtomicU64,
+    lift_off_waited: AtomicU64,
+    lift_off_ahead: AtomicU64,
+    optimized_functions: AtomicU64,
+    optimized_bytes: AtomicU64,
+    optimized_time: AtomicU64,
+    osr_entries: AtomicU64,
+    kept: AtomicU64,
+}
+
+impl Stats {
+    /// Adds an event up.
+    pub(crate) fn count(&self, event: &TierEvent) {
+        let add = |counter: &AtomicU64, value: u64| {
+            counter.fetch_add(value, Ordering::Relaxed);
+        };
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        match *event {
+            TierEvent::LiftOff { functions, code, took, waited, .. } => {
+                add(&self.lift_off_functions, functions as u64);
+                add(&self.lift_off_bytes, code as u64);
+                add(if waited { &self.lift_off_waited } else { &self.lift_off_ahead }, nanoseconds(took));
+            }
+            TierEvent::Optimized { functions, code, took, .. } => {
+                add(&self.optimized_functions, functions as u64);
+                add(&self.optimized_bytes, code as u64);
+                add(&self.optimized_time, nanoseconds(took));
+            }
+            TierEvent::Osr { .. } => add(&self.osr_entries, 1),
+            TierEvent::Kept { .. } => add(&self.kept, 1),
+            TierEvent::Hot { .. } => {}
+        }
+    }
+
+    /// The sums so far.
+    pub(crate) fn get(&self) -> TierStats {
+        let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let time = |counter: &AtomicU64| Duration::from_nanos(value(counter));
+        TierStats {
+            lift_off_functions: value(&self.lift_off_functions),
+            lift_off_bytes: value(&self.lift_off_bytes),
+            lift_off_waited: time(&self.lift_off_waited),
+            lift_off_ahead: time(&self.lift_off_ahead),
+            optimized_functions: value(&self.optimized_functions),
+            optimized_bytes: value(&self.optimized_bytes),
+            optimized_time: time(&self.optimized_time),
+            osr_entries: value(&self.osr_entries),
+            kept: value(&self.kept),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! [`Tuning`]: the numbers by which functions change their tier.
+
+/// When functions are compiled, and how. The defaults were found with CPython, CoreMark-like loops and the guests of the bench; tests set others to make every
+/// function change its tier at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// How often a function is entered, and goes round its loops, taken together, before it is hot.
+    ///
+    /// LLVM takes some hundred times longer to optimise a function than a call of a small one takes in lift-off code, so that a few thousand rounds are what optimising must win back.
+    pub budget: i32,
+    /// How much of a budget a function gets each time that it asks for better code while that is being made.
+    pub budget_while_waiting: i32,
+    /// A callee of a hot function is optimised together with it when it has used up one in so many parts of its own budget; then it can be inlined.
+    pub warm_part: i32,
+    /// The most bytes of bodies that are optimised together.
+    pub unit_bytes: usize,
+    /// The most bytes of bodies that are compiled together when a function is first called: the function and those that it calls.
+    pub lift_off_bytes: usize,
+    /// The most functions that are.
+    pub lift_off_functions: usize,
+    /// Whether threads in the background compile functions before they are called, in the order in which calls to them stand in the code.
+    pub ahead: bool,
+    /// Whether the guest waits for optimised code instead of going on with what it has: for tests, which then find the same at each run.
+    pub synchronous: bool,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            budget: 3_000,
+            budget_while_waiting: 1_000,
+            warm_part: 8,
+            unit_bytes: 16 << 10,
+            lift_off_bytes: 2 << 10,
+            lift_off_functions: 8,
+            ahead: true,
+            synchronous: false,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! [`Workers`]: the threads that compile in the background for all modules of an engine.
+//!
+//! Work is taken in this order: what is hot, then what may be called next. A worker holds nothing alive: work for a module that is gone is dropped.
+//!
+//! LLVM must not be at work when the process ends, since its library's destructors run then; so workers stop taking work when the process begins to
+//! exit, and the exit waits for what is being compiled. (Who ends the process without running destructors, as the `wasmo` command does, does not wait.)
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, Once, PoisonError, Weak};
+use wasmo_codegen::Compiler;
+
+/// A piece of work.
+pub(crate) type Task = Box<dyn FnOnce() + Send>;
+
+/// How urgent it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// Running code would profit from it.
+    Hot,
+    /// It may be needed soon, and the sooner the later it was asked for.
+    Ahead,
+}
+
+/// The most pieces of work that may be needed soon; what is beyond is forgotten, since it is compiled when it is called.
+const MAX_AHEAD: usize = 1024;
+
+#[derive(Default)]
+struct Queue {
+    hot: VecDeque<Task>,
+    ahead: VecDeque<Task>,
+    threads: usize,
+    idle: usize,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    closed: AtomicBool,
+}
+
+/// The threads; they end some time after this is dropped.
+pub(crate) struct Workers {
+    shared: Arc<Shared>,
+    most: usize,
+}
+
+/// How many threads are compiling, in the background or for a guest that waits.
+static BUSY: AtomicUsize = AtomicUsize::new(0);
+/// The process is exiting.
+static EXITING: AtomicBool = AtomicBool::new(false);
+
+/// While it lives, the process does not exit.
+pub(crate) struct Busy(());
+
+impl Busy {
+    /// Says that this thread compiles; [`None`] when the process is exiting.
+    pub(crate) fn begin() -> Option<Self> {
+        static REGISTERED: Once = Once::new();
+        // What is registered last runs first: before the destructors of libraries that are loaded by now.
+        // SAFETY: the function may be called at exit.
+        REGISTERED.call_once(|| unsafe {
+            libc::atexit(wait_for_compilers);
+        });
+        BUSY.fetch_add(1, Ordering::SeqCst);
+        let busy = Self(());
+        (!EXITING.load(Ordering::SeqCst)).then_some(busy)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        BUSY.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+extern "C" fn wait_for_compilers() {
+    EXITING.store(true, Ordering::SeqCst);
+    while BUSY.load(Ordering::SeqCst) > 0 {
+        std::thread::sleep(std::time::Duration::from_micros(200));
+    }
+}
+
+impl Workers {
+    /// No threads yet, and `threads` at most.
+    pub(crate) fn new(threads: usize) -> Self {
+        let shared = Shared { queue: Mutex::default(), changed: Condvar::new(), closed: AtomicBool::new(false) };
+        Self { shared: Arc::new(shared), most: threads.max(1) }
+    }
+
+    /// Has `task` done some time.
+    pub(crate) fn submit(&self, urgency: Urgency, task: Task) {
+        let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        match urgency {
+            Urgency::Hot => queue.hot.push_back(task),
+            Urgency::Ahead => {
+                queue.ahead.push_front(task);
+                queue.ahead.truncate(MAX_AHEAD);
+            }
+        }
+        if queue.idle == 0 && queue.threads < self.most {
+            queue.threads += 1;
+            let shared = Arc::downgrade(&self.shared);
+            let thread = std::thread::Builder::new()
+                .name("wasmo-tier".to_owned())
+                .stack_size(Compiler::STACK_SIZE)
+                .spawn(move || work(&shared));
+            if thread.is_err() {
+                // Without a thread the work is not done, and what runs goes on as it is.
+                queue.threads -= 1;
+            }
+        }
+        drop(queue);
+        self.shared.changed.notify_one();
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.shared.closed.store(true, Ordering::Release);
+        let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.hot.clear();
+        queue.ahead.clear();
+        drop(queue);
+        self.shared.changed.notify_all();
+    }
+}
+
+fn work(shared: &Weak<Shared>) {
+    // A thread that nobody gives work to holds the queue, which is small, and ends when it is closed.
+    let Some(shared) = shared.upgrade() else { return };
+    loop {
+        let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let task = loop {
+            if shared.closed.load(Ordering::Acquire) {
+                queue.threads -= 1;
+                return;
+            }
+            let next = queue.hot.pop_front();
+            if let Some(task) = next.or_else(|| queue.ahead.pop_front()) {
+                break task;
+            }
+            queue.idle += 1;
+            queue = shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.idle -= 1;
+        };
+        drop(queue);
+        let Some(busy) = Busy::begin() else { return };
+        task();
+        drop(busy);
+    }
+}

@@ -1,0 +1,43 @@
+//! Helpers for modules in tiers.
+
+use super::Helper;
+use crate::error::{Error, Failure};
+use crate::instance::Instance;
+use crate::store::Store;
+use crate::tier::Tiers;
+use wasmo_abi::tier::LoopIndex;
+use wasmo_abi::vm::RawValue;
+
+fn tiers(instance: &Instance) -> Result<&Tiers, Failure> {
+    let tiers = instance.module().tiers.as_ref();
+    tiers.ok_or_else(|| Failure::Error(Error::Internal("a module that is not in tiers asked for code".into())))
+}
+
+/// A function without code is called.
+pub(super) struct Compile;
+
+impl Helper for Compile {
+    const ARGUMENTS: usize = 1;
+    const ANSWERS: bool = true;
+
+    fn run(_: &mut Store, instance: &Instance, arguments: &[RawValue]) -> Result<RawValue, Failure> {
+        let position = arguments[0].as_u32() as usize;
+        let code = tiers(instance)?.compiler.compile(instance.module(), position)?;
+        Ok(RawValue::from_u64(code as u64))
+    }
+}
+
+/// Lift-off code has used up its budget.
+pub(super) struct TierUp;
+
+impl Helper for TierUp {
+    const ARGUMENTS: usize = 2;
+    const ANSWERS: bool = true;
+
+    fn run(_: &mut Store, instance: &Instance, arguments: &[RawValue]) -> Result<RawValue, Failure> {
+        let (position, at) = (arguments[0].as_u32() as usize, arguments[1].as_u32());
+        let at = Some(at).filter(|&at| at != LoopIndex::ENTRY).map(LoopIndex);
+        let code = tiers(instance)?.compiler.tier_up(instance.module(), position, at);
+        Ok(RawValue::from_u64(code.unwrap_or(0) as u64))
+    }
+}

@@ -1,0 +1,136 @@
+//! The stubs of [`super::entries`] for x86-64.
+//!
+//! The common part is written once, below, and copied to each module's stubs: it finds everything through the context, so that it runs anywhere.
+
+use std::arch::global_asm;
+use std::mem::offset_of;
+use wasmo_abi::builtin::VmBuiltins;
+use wasmo_abi::vm::{VmContext, VmExecContext};
+
+/// The size of a stub in bytes.
+pub(super) const SIZE: usize = 16;
+/// Offset in a stub of the part that has the function compiled.
+pub(super) const LAZY: usize = 6;
+
+/// Bytes of the common part's frame, without the return address: one value, six integer and eight vector arguments, and what aligns the stack.
+const FRAME: usize = 216;
+
+/// How far it is from a stub to what it refers to.
+pub(super) struct Distances {
+    pub(super) entry: i64,
+    pub(super) common: i64,
+}
+
+/// The stub of the function at `position`.
+#[allow(clippy::cast_possible_truncation, reason = "a module has at most a million functions, of 32 bytes here")]
+pub(super) fn new(position: u32, to: Distances) -> [u8; SIZE] {
+    let mut code = [0; SIZE];
+    // jmp qword ptr [rip + entry]
+    code[..2].copy_from_slice(&[0xff, 0x25]);
+    code[2..6].copy_from_slice(&((to.entry - 6) as i32).to_le_bytes());
+    // mov eax, position
+    code[6] = 0xb8;
+    code[7..11].copy_from_slice(&position.to_le_bytes());
+    // jmp common
+    code[11] = 0xe9;
+    code[12..].copy_from_slice(&((to.common - 16) as i32).to_le_bytes());
+    code
+}
+
+global_asm!(
+    ".pushsection .text.wasmo_lazy, \"ax\", @progbits",
+    ".p2align 4",
+    ".globl wasmo_lazy",
+    ".hidden wasmo_lazy",
+    "wasmo_lazy:",
+    "sub rsp, {frame}",
+    "mov eax, eax",
+    "mov qword ptr [rsp], rax",
+    "mov qword ptr [rsp + 16], rdi",
+    "mov qword ptr [rsp + 24], rsi",
+    "mov qword ptr [rsp + 32], rdx",
+    "mov qword ptr [rsp + 40], rcx",
+    "mov qword ptr [rsp + 48], r8",
+    "mov qword ptr [rsp + 56], r9",
+    "movaps xmmword ptr [rsp + 64], xmm0",
+    "movaps xmmword ptr [rsp + 80], xmm1",
+    "movaps xmmword ptr [rsp + 96], xmm2",
+    "movaps xmmword ptr [rsp + 112], xmm3",
+    "movaps xmmword ptr [rsp + 128], xmm4",
+    "movaps xmmword ptr [rsp + 144], xmm5",
+    "movaps xmmword ptr [rsp + 160], xmm6",
+    "movaps xmmword ptr [rsp + 176], xmm7",
+    "mov rdi, qword ptr [r13 + {exec}]",
+    "mov rax, qword ptr [rdi + {builtins}]",
+    "mov rsi, qword ptr [rax + {compile}]",
+    "mov rdx, r13",
+    "mov rcx, rsp",
+    "call qword ptr [rax + {exit}]",
+    "mov rax, qword ptr [rsp]",
+    "mov rdi, qword ptr [rsp + 16]",
+    "mov rsi, qword ptr [rsp + 24]",
+    "mov rdx, qword ptr [rsp + 32]",
+    "mov rcx, qword ptr [rsp + 40]",
+    "mov r8, qword ptr [rsp + 48]",
+    "mov r9, qword ptr [rsp + 56]",
+    "movaps xmm0, xmmword ptr [rsp + 64]",
+    "movaps xmm1, xmmword ptr [rsp + 80]",
+    "movaps xmm2, xmmword ptr [rsp + 96]",
+    "movaps xmm3, xmmword ptr [rsp + 112]",
+    "movaps xmm4, xmmword ptr [rsp + 128]",
+    "movaps xmm5, xmmword ptr [rsp + 144]",
+    "movaps xmm6, xmmword ptr [rsp + 160]",
+    "movaps xmm7, xmmword ptr [rsp + 176]",
+    "add rsp, {frame}",
+    ".globl wasmo_lazy_leave",
+    ".hidden wasmo_lazy_leave",
+    "wasmo_lazy_leave:",
+    "jmp rax",
+    ".p2align 4",
+    ".globl wasmo_lazy_end",
+    ".hidden wasmo_lazy_end",
+    "wasmo_lazy_end:",
+    ".popsection",
+    frame = const FRAME,
+    exec = const offset_of!(VmContext, exec),
+    builtins = const offset_of!(VmExecContext, builtins),
+    compile = const offset_of!(VmBuiltins, compile),
+    exit = const offset_of!(VmBuiltins, exit),
+);
+
+unsafe extern "C" {
+    fn wasmo_lazy();
+    fn wasmo_lazy_leave();
+    fn wasmo_lazy_end();
+}
+
+/// Size in bytes of the instruction that makes the frame, the first one.
+const ENTER: usize = 7;
+
+/// The instructions of the common part.
+pub(super) fn common() -> &'static [u8] {
+    let (start, end) = (wasmo_lazy as *const () as usize, wasmo_lazy_end as *const () as usize);
+    // SAFETY: the assembler put the labels around the instructions, which are readable.
+    unsafe { std::slice::from_raw_parts(start as *const u8, end - start) }
+}
+
+/// The `.eh_frame` for a module's stubs of `size` bytes, which begin at address 0: the common part has a frame from its first instruction but one to its last but one.
+#[allow(clippy::cast_possible_truncation, reason = "the common part has some two hundred bytes")]
+pub(super) fn call_frames(size: usize) -> Vec<u8> {
+    let leave = wasmo_lazy_leave as *const () as usize - wasmo_lazy as *const () as usize;
+    // Version 1, no augmentation, code in bytes, data in -8, return address in column 16; the frame's end is rsp + 8, the return address 8 below it.
+    let cie = [1, 0, 1, 0x78, 16, 0x0c, 7, 8, 0x80 | 16, 1];
+    let (enter, leave) = (ENTER as u8, (leave - ENTER) as u8);
+    let frame = uleb(FRAME + 8);
+    // advance_loc1; def_cfa_offset.
+    let mut fde = vec![0x02, enter, 0x0e];
+    fde.extend_from_slice(&frame);
+    fde.extend_from_slice(&[0x02, leave, 0x0e, 8]);
+    super::call_frames(&cie, &fde, size)
+}
+
+/// Unsigned LEB128 of a number below 16384.
+#[allow(clippy::cast_possible_truncation, reason = "seven bits at a time")]
+fn uleb(value: usize) -> [u8; 2] {
+    [(value & 0x7f) as u8 | 0x80, (value >> 7) as u8]
+}
