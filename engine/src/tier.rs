@@ -17,7 +17,7 @@ pub(crate) use module::in_tiers;
 pub(crate) use stats::Stats;
 pub use stats::{TierEvent, TierStats};
 pub use tuning::Tuning;
-pub(crate) use workers::Workers;
+pub(crate) use workers::{Busy, Workers};
 
 /// Which code modules get; see [`crate::Config::tier`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

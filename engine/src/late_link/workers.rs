@@ -6,6 +6,7 @@
 use super::Urgency;
 use super::compile::compile;
 use crate::error::internal;
+use crate::tier::Busy;
 use crate::{CompileError, CompileErrorKind, Engine, Module, Result};
 use anyhow::anyhow;
 use std::collections::VecDeque;
@@ -78,8 +79,12 @@ impl Request {
     fn run(&self) {
         let end = self.time.and_then(|time| Instant::now().checked_add(time));
         let watch = Watch { cancelled: &self.cancelled, end };
-        let compiled = catch_unwind(AssertUnwindSafe(|| compile(&self.engine, &self.binary, &watch)));
-        *self.state() = State::Done(compiled.unwrap_or_else(|_| Err(internal("the compiler panicked"))));
+        let compiled = match Busy::begin() {
+            Some(_busy) => catch_unwind(AssertUnwindSafe(|| compile(&self.engine, &self.binary, &watch)))
+                .unwrap_or_else(|_| Err(internal("the compiler panicked"))),
+            None => Err(anyhow!("the process is exiting")),
+        };
+        *self.state() = State::Done(compiled);
         self.changed.notify_all();
     }
 
