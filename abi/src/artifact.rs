@@ -11,7 +11,7 @@
 use crate::cpu::CpuFeatures;
 use crate::index::MemoryIndex;
 use crate::memory_image::memory_images;
-use crate::module::{DataKind, ModuleInfo};
+use crate::module::{DataKind, DataSegment, ModuleInfo};
 use crate::table::{Bytes, FuncNames, Row, Table};
 use crate::tunables::Tunables;
 use crate::types::PAGE_SIZE;
@@ -155,7 +155,7 @@ impl Image {
 /// What is known of a module and does not grow with its code.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Description {
-    /// The module. The ranges of data segments are ranges of [`Part::Data`]; those of segments in images are empty.
+    /// The module. The ranges of data segments are ranges of [`Part::Data`]. Segments in images, of which there may be thousands, are passive ones without content, and left out where none but such follow.
     pub info: ModuleInfo,
     /// The initial contents of memories.
     pub images: Vec<Image>,
@@ -475,23 +475,25 @@ impl Description {
             image_bytes.append(&mut image.content(bytes).ok_or_else(outside)?);
             images.push(Image { memory: image.memory, start: image.range.start, bytes: start..image_bytes.len() });
         }
-        let mut data = Vec::new();
-        let mut segments = crate::index::IndexVec::new();
+        let (mut data, mut segments, mut needed) = (Vec::new(), Vec::new(), 0);
         for segment in info.data.values() {
             let content = bytes.get(segment.bytes.clone()).ok_or_else(outside)?;
-            let mut segment = segment.clone();
             let start = data.len();
-            let in_image = match segment.kind {
-                DataKind::Active { memory, .. } => images.iter().any(|image| image.memory == memory),
-                DataKind::Passive => false,
+            // Once an instance is made, an active segment is as one without content.
+            let kind = match &segment.kind {
+                DataKind::Active { memory, .. } if images.iter().any(|image| image.memory == *memory) => {
+                    DataKind::Passive
+                }
+                kind => {
+                    data.extend_from_slice(content);
+                    needed = segments.len() + 1;
+                    kind.clone()
+                }
             };
-            if !in_image {
-                data.extend_from_slice(content);
-            }
-            segment.bytes = start..data.len();
-            segments.push(segment);
+            segments.push(DataSegment { kind, bytes: start..data.len() });
         }
-        info.data = segments;
+        segments.truncate(needed);
+        info.data = segments.into_iter().collect();
         let tables = [
             (Part::Funcs, info.funcs.bytes().clone()),
             (Part::Escaping, info.escaping.bytes().clone()),

@@ -128,10 +128,10 @@ pub fn measure(rounds: usize, folder: &Path) -> Result<Vec<Instances>> {
     let mut wasmtime_plain = wasmtime::Config::new();
     wasmtime_plain.cranelift_opt_level(wasmtime::OptLevel::None);
 
-    let mut ours_plain = prepare!(wasmo, wasmo::Config::new(), link_ours, ours);
-    let mut theirs_plain = prepare!(wasmtime, wasmtime_plain, link_theirs, theirs);
-    let mut ours_pooled = prepare!(wasmo, wasmo_pooled, link_ours, ours);
-    let mut theirs_pooled = prepare!(wasmtime, wasmtime_pooled, link_theirs, theirs);
+    let ours_plain = prepare!(wasmo, wasmo::Config::new(), link_ours, ours);
+    let theirs_plain = prepare!(wasmtime, wasmtime_plain, link_theirs, theirs);
+    let ours_pooled = prepare!(wasmo, wasmo_pooled, link_ours, ours);
+    let theirs_pooled = prepare!(wasmtime, wasmtime_pooled, link_theirs, theirs);
     let mut figures = ["wasmo", "Wasmtime", "wasmo, pooled", "Wasmtime, pooled"].map(|engine| Instances {
         engine,
         small: Samples::default(),

@@ -299,6 +299,7 @@ fn segments_in_images_are_dropped_and_others_copied() -> Result<()> {
             (data $first (memory $a) (i32.const 0) "{large}") (data (memory $a) (i32.const 1) "over")
             (data (memory $b) (i32.const 100) "little") (data $last (memory $c) (i32.const 111072) "{large}")
             (func (export "again") (param i32) (memory.init $a $first (i32.const 0) (i32.const 0) (local.get 0)))
+            (func (export "again_last") (param i32) (memory.init $c $last (i32.const 0) (i32.const 0) (local.get 0)))
             (func (export "drop") data.drop $first data.drop $last))"#
     );
     let engine = Engine::default();
@@ -307,9 +308,11 @@ fn segments_in_images_are_dropped_and_others_copied() -> Result<()> {
     for _ in 0..2 {
         let mut store = Store::new(&engine, ());
         let instance = Instance::new(&mut store, &module, &[])?;
-        let again = instance.get_typed_func::<i32, ()>(&mut store, "again")?;
-        again.call(&mut store, 0)?;
-        assert_eq!(again.call(&mut store, 1).unwrap_err().downcast_ref(), Some(&Trap::MemoryOutOfBounds));
+        for name in ["again", "again_last"] {
+            let again = instance.get_typed_func::<i32, ()>(&mut store, name)?;
+            again.call(&mut store, 0)?;
+            assert_eq!(again.call(&mut store, 1).unwrap_err().downcast_ref(), Some(&Trap::MemoryOutOfBounds));
+        }
         instance.get_typed_func::<(), ()>(&mut store, "drop")?.call(&mut store, ())?;
         for (name, start, expected) in [
             ("a", 0, &b"xoverx"[..]),

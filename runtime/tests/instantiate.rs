@@ -269,7 +269,9 @@ fn active_segments_are_dropped_and_passive_ones_are_not() {
     assert_eq!(trap(guest.call(func::init, [0, 0, 0, 0, 1])), TrapCode::MemoryOutOfBounds);
     guest.call(func::init, [0, 0, 65_536, 0, 0]).unwrap();
     assert_eq!(trap(guest.call(func::init, [0, 0, 65_537, 0, 0])), TrapCode::MemoryOutOfBounds);
-    assert!(matches!(guest.call(func::init, [0, 9, 0, 0, 0]).unwrap_err().failure, Failure::Error(Error::Internal(_))));
+    // Artefacts leave out segments for which an image stands.
+    guest.call(func::init, [0, 9, 0, 0, 0]).unwrap();
+    assert_eq!(trap(guest.call(func::init, [0, 9, 0, 0, 1])), TrapCode::MemoryOutOfBounds);
 }
 
 #[test]
