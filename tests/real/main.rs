@@ -14,7 +14,11 @@ fn program(name: &str) -> PathBuf {
 }
 
 fn wasmo(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_wasmo")).args(args).output().expect("the wasmo command can be started")
+    // Not the user's cache. What is in it belongs to this state of the compiler's sources, and spares compiling CPython for each test.
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("real-cache");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wasmo"));
+    command.args(args).env("WASMO_CACHE_DIR", cache);
+    command.output().expect("the wasmo command can be started")
 }
 
 #[track_caller]
@@ -61,6 +65,36 @@ sys.exit(7)
         500\n";
     check(&output, 7, expected);
     assert_eq!(std::fs::read_to_string(folder.path().join("out.txt")).unwrap(), "written by CPython");
+}
+
+/// The artefact is a program of its own, and an ELF file that tools read.
+#[test]
+#[ignore = "needs the programs of scripts/fetch-real; run by make real"]
+fn cpython_runs_from_an_artefact() {
+    let folder = tempfile::tempdir().unwrap();
+    let compiled = folder.path().join("python.wasmo");
+    let compiled = compiled.to_str().unwrap();
+    check(&wasmo(&["compile", "-o", compiled, program("python.wasm").to_str().unwrap()]), 0, "");
+    let script = "import json, sys; print(json.dumps({'sum': sum(range(10)), 'args': sys.argv[1:]})); sys.exit(3)";
+    let output = wasmo(&["run", "--stats", compiled, "-c", script, "x"]);
+    check(&output, 3, "{\"sum\": 45, \"args\": [\"x\"]}\n");
+    let stats = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stats.contains("compile            0.000 ms"), "{stats}");
+    let output = wasmo(&["run", compiled, "-c", "raise ValueError('no such luck')"]);
+    check(&output, 1, "");
+    let inspected = wasmo(&["inspect", compiled]);
+    assert!(inspected.status.success());
+    let text = String::from_utf8_lossy(&inspected.stdout).into_owned();
+    assert!(text.contains("checksums  code right, names and tables right\n"), "{text}");
+    // Where the tools are installed.
+    if let Ok(symbols) = Command::new("nm").arg(compiled).output() {
+        let symbols = String::from_utf8_lossy(&symbols.stdout).into_owned();
+        assert!(symbols.lines().count() > 10_000 && symbols.contains(" t _start\n"), "{}", symbols.len());
+    }
+    if let Ok(relocations) = Command::new("readelf").args(["-rW", compiled]).output() {
+        let relocations = String::from_utf8_lossy(&relocations.stdout).into_owned();
+        assert!(relocations.contains("There are no relocations in this file."), "{relocations}");
+    }
 }
 
 #[test]
