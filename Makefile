@@ -66,7 +66,7 @@ fuzz: setup
 
 bench: build
 	scripts/fetch-real
-	cd bench && $(CARGO) run --release --locked
+	cd bench && $(CARGO) build --release --locked && $(CARGO) run --release --locked
 
 # What it promises: less than 6 MB, no LLVM, and it runs what the whole command has compiled.
 SLIM = target/slim/wasmo

@@ -2,9 +2,10 @@
 //!
 //! A guest ([`guest`]) is one wasm file and the native program of the same source. Each engine ([`engine`]) compiles each guest once and then runs it
 //! once a round, all engines in turn, so that a change of the machine's speed meets all alike. The guest times its inner part itself. [`report`] makes
-//! one table on the terminal, one Markdown file and one chart of the medians. [`calls`], [`instances`] and [`compile`] measure what no guest can time: the
-//! calls between host and guest, making and dropping instances, and compiling CPython.
+//! one table on the terminal, one Markdown file and one chart of the medians. [`calls`], [`instances`], [`artefacts`] and [`compile`] measure what no guest can time: the
+//! calls between host and guest, making and dropping instances, running what was compiled before, and compiling CPython.
 
+mod artefacts;
 mod calls;
 mod compile;
 mod engine;
@@ -37,6 +38,9 @@ struct Args {
     /// Leave out making and dropping instances.
     #[arg(long)]
     no_instances: bool,
+    /// Leave out running what was compiled before.
+    #[arg(long)]
+    no_artefacts: bool,
     /// Leave out compiling CPython.
     #[arg(long)]
     no_compile: bool,
@@ -70,10 +74,18 @@ fn main() -> Result<()> {
     let calls = if args.no_calls { Vec::new() } else { calls::measure(args.rounds)? };
     let instances =
         if args.no_instances { Vec::new() } else { instances::measure(args.rounds, &args.out.join("compiled"))? };
+    let artefacts =
+        if args.no_artefacts { Vec::new() } else { artefacts::measure(args.rounds, &args.out.join("artefacts"))? };
     let compiles = if args.no_compile { Vec::new() } else { compile::measure(args.rounds.min(3))? };
 
-    let report =
-        report::Report { engines: &engines, table: &table, calls: &calls, instances: &instances, compiles: &compiles };
+    let report = report::Report {
+        engines: &engines,
+        table: &table,
+        calls: &calls,
+        instances: &instances,
+        artefacts: &artefacts,
+        compiles: &compiles,
+    };
     print!("{}", report.text());
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make the folder {}", args.out.display()))?;
     for (name, content) in [("bench.md", report.markdown()), ("bench.svg", report.svg())] {

@@ -3,6 +3,7 @@
 mod chart;
 mod table;
 
+use crate::artefacts::Artefact;
 use crate::calls::Calls;
 use crate::compile::Compile;
 use crate::engine::{Engine, NATIVE};
@@ -20,6 +21,8 @@ pub struct Report<'a> {
     pub calls: &'a [Calls],
     /// Making and dropping instances.
     pub instances: &'a [Instances],
+    /// Programs that were compiled before.
+    pub artefacts: &'a [Artefact],
     /// Compiling CPython.
     pub compiles: &'a [Compile],
 }

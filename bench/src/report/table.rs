@@ -109,6 +109,19 @@ fn instance_table(report: &Report<'_>) -> Table {
     Table(rows)
 }
 
+fn artefact_table(report: &Report<'_>) -> Table {
+    let head = ["artefacts", "wasmo ms", "from its cache ms", "Wasmtime ms", "wasmo KiB", "Wasmtime KiB"];
+    let mut rows = vec![head.map(String::from).to_vec()];
+    for artefact in report.artefacts {
+        let figure =
+            |samples: &crate::sample::Samples| format!("{:.2} ±{:.0}%", samples.median(), samples.spread() * 100.0);
+        let times = [&artefact.wasmo, &artefact.wasmo_cache, &artefact.wasmtime].map(figure);
+        let sizes = [artefact.wasmo_size, artefact.wasmtime_size].map(|size| format!("{:.0}", size as f64 / 1024.0));
+        rows.push([vec![artefact.name.to_owned()], times.to_vec(), sizes.to_vec()].concat());
+    }
+    Table(rows)
+}
+
 fn compile_table(report: &Report<'_>) -> Table {
     let mut rows = vec![["compiling CPython", "CPU s", "s", "peak MiB"].map(String::from).to_vec()];
     for compile in report.compiles {
@@ -130,6 +143,9 @@ impl Report<'_> {
         }
         if !self.instances.is_empty() {
             tables.push(instance_table(self));
+        }
+        if !self.artefacts.is_empty() {
+            tables.push(artefact_table(self));
         }
         if !self.compiles.is_empty() {
             tables.push(compile_table(self));
