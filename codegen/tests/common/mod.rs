@@ -150,6 +150,7 @@ impl Instance {
                     callback: call_host,
                     data: host as *mut u8,
                     caller: context.cast(),
+                    direct: std::ptr::null(),
                 });
                 let import = VmFuncImport { code: thunks.exit as *const u8, context: (&raw mut *host).cast() };
                 context.add(layout.func_import(func)).cast::<VmFuncImport>().write(import);
