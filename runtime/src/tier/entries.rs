@@ -39,7 +39,7 @@ impl Entries {
     /// # Errors
     /// When there is no memory for them.
     pub fn new(count: usize, budget: i32) -> Result<Self, Error> {
-        let common = stub::common();
+        let common = super::common();
         let stubs = (count * size_of::<VmEntry>()).next_multiple_of(page_size());
         let code = (common.len() + count * stub::SIZE).next_multiple_of(page_size());
         let refused = |source| Error::Os { what: format!("cannot map the entries of {count} functions"), source };
@@ -49,7 +49,7 @@ impl Entries {
         for position in 0..count {
             let entry = position * size_of::<VmEntry>();
             let at = stubs + common.len() + position * stub::SIZE;
-            let distances = stub::Distances { entry: distance(at, entry), common: distance(at, stubs) };
+            let distances = super::Distances { entry: distance(at, entry), common: distance(at, stubs) };
             let position = u32::try_from(position).map_err(|_| Error::Limit("too many functions".into()))?;
             let code = stub::new(position, distances);
             // SAFETY: both lie within the mapping, which is writable and known to nobody else; an entry is aligned as the mapping is.

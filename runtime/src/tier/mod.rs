@@ -52,6 +52,30 @@ impl std::fmt::Debug for Tiers {
     }
 }
 
+unsafe extern "C" {
+    fn wasmo_lazy();
+    fn wasmo_lazy_leave();
+    fn wasmo_lazy_end();
+}
+
+/// How far it is from a stub to what it refers to.
+struct Distances {
+    entry: i64,
+    common: i64,
+}
+
+/// The instructions that all stubs share, which run anywhere.
+fn common() -> &'static [u8] {
+    let (start, end) = (wasmo_lazy as *const () as usize, wasmo_lazy_end as *const () as usize);
+    // SAFETY: the assembler put the labels around the instructions, which are readable.
+    unsafe { std::slice::from_raw_parts(start as *const u8, end - start) }
+}
+
+/// Where in them the jump to the function's code is.
+fn leave() -> usize {
+    wasmo_lazy_leave as *const () as usize - wasmo_lazy as *const () as usize
+}
+
 /// An `.eh_frame` section with these instructions, for `size` bytes of code from address 0 (Linux Standard Base, 10.6.1).
 fn call_frames(cie: &[u8], fde: &[u8], size: usize) -> Vec<u8> {
     let mut section = Vec::new();

@@ -15,19 +15,13 @@ pub(super) const LAZY: usize = 20;
 /// Bytes of the common part's frame: the frame record, one value, eight integer and eight vector arguments.
 const FRAME: usize = 224;
 
-/// How far it is from a stub to what it refers to.
-pub(super) struct Distances {
-    pub(super) entry: i64,
-    pub(super) common: i64,
-}
-
 /// The stub of the function at `position`.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "bit fields of instructions; a module has at most a million functions, of 48 bytes here"
 )]
-pub(super) fn new(position: u32, to: Distances) -> [u8; SIZE] {
+pub(super) fn new(position: u32, to: super::Distances) -> [u8; SIZE] {
     let low = to.entry as u32 & 0xffff;
     let high = (to.entry >> 16) as u32 & 0xffff;
     let words: [u32; SIZE / 4] = [
@@ -98,23 +92,10 @@ global_asm!(
     exit = const offset_of!(VmBuiltins, exit),
 );
 
-unsafe extern "C" {
-    fn wasmo_lazy();
-    fn wasmo_lazy_leave();
-    fn wasmo_lazy_end();
-}
-
-/// The instructions of the common part.
-pub(super) fn common() -> &'static [u8] {
-    let (start, end) = (wasmo_lazy as *const () as usize, wasmo_lazy_end as *const () as usize);
-    // SAFETY: the assembler put the labels around the instructions, which are readable.
-    unsafe { std::slice::from_raw_parts(start as *const u8, end - start) }
-}
-
 /// The `.eh_frame` for a module's stubs of `size` bytes, which begin at address 0: the common part has a frame from its second instruction to its last but one.
 #[allow(clippy::cast_possible_truncation, reason = "the common part has some two hundred bytes")]
 pub(super) fn call_frames(size: usize) -> Vec<u8> {
-    let leave = wasmo_lazy_leave as *const () as usize - wasmo_lazy as *const () as usize;
+    let leave = super::leave();
     // Version 1, no augmentation, code in bytes, data in -8, return address in column 30; the frame's end is sp.
     let cie = [1, 0, 1, 0x78, 30, 0x0c, 31, 0];
     // advance_loc1; def_cfa_offset; offset of x29 and x30; advance_loc1; def_cfa_offset; restore both.

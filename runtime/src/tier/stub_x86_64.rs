@@ -15,15 +15,9 @@ pub(super) const LAZY: usize = 6;
 /// Bytes of the common part's frame, without the return address: one value, six integer and eight vector arguments, and what aligns the stack.
 const FRAME: usize = 216;
 
-/// How far it is from a stub to what it refers to.
-pub(super) struct Distances {
-    pub(super) entry: i64,
-    pub(super) common: i64,
-}
-
 /// The stub of the function at `position`.
 #[allow(clippy::cast_possible_truncation, reason = "a module has at most a million functions, of 32 bytes here")]
-pub(super) fn new(position: u32, to: Distances) -> [u8; SIZE] {
+pub(super) fn new(position: u32, to: super::Distances) -> [u8; SIZE] {
     let mut code = [0; SIZE];
     // jmp qword ptr [rip + entry]
     code[..2].copy_from_slice(&[0xff, 0x25]);
@@ -98,26 +92,13 @@ global_asm!(
     exit = const offset_of!(VmBuiltins, exit),
 );
 
-unsafe extern "C" {
-    fn wasmo_lazy();
-    fn wasmo_lazy_leave();
-    fn wasmo_lazy_end();
-}
-
 /// Size in bytes of the instruction that makes the frame, the first one.
 const ENTER: usize = 7;
-
-/// The instructions of the common part.
-pub(super) fn common() -> &'static [u8] {
-    let (start, end) = (wasmo_lazy as *const () as usize, wasmo_lazy_end as *const () as usize);
-    // SAFETY: the assembler put the labels around the instructions, which are readable.
-    unsafe { std::slice::from_raw_parts(start as *const u8, end - start) }
-}
 
 /// The `.eh_frame` for a module's stubs of `size` bytes, which begin at address 0: the common part has a frame from its first instruction but one to its last but one.
 #[allow(clippy::cast_possible_truncation, reason = "the common part has some two hundred bytes")]
 pub(super) fn call_frames(size: usize) -> Vec<u8> {
-    let leave = wasmo_lazy_leave as *const () as usize - wasmo_lazy as *const () as usize;
+    let leave = super::leave();
     // Version 1, no augmentation, code in bytes, data in -8, return address in column 16; the frame's end is rsp + 8, the return address 8 below it.
     let cie = [1, 0, 1, 0x78, 16, 0x0c, 7, 8, 0x80 | 16, 1];
     let (enter, leave) = (ENTER as u8, (leave - ENTER) as u8);
