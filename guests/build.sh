@@ -49,6 +49,11 @@ for source in kernels/*.c; do
     name=$(basename "$source" .c)
     "$clang" "${kernel_flags[@]}" "${wasm_flags[@]}" "$source" -o "$out/kernel-$name.wasm"
 done
+for source in late/*.c; do
+    name=$(basename "$source" .c)
+    "$clang" -O2 -Wall -Wextra "${wasm_flags[@]}" -Iinclude -Wl,--export-table -Wl,--growable-table \
+        "$source" -o "$out/late-$name.wasm"
+done
 for source in kernels/snapshots/*.c; do
     name=$(basename "$source" .c)
     "$clang" --target=wasm32 "${kernel_flags[@]}" -nostdlib -Wl,--no-entry -Wl,--strip-all \

@@ -37,3 +37,23 @@ fn limits_and_the_switch_are_answered_with_codes() {
     folder.wasmo(&["run", "--no-jit", "guest.wat"]).gives(1, "");
     folder.wasmo(&["run", "--no-jit", "--jit-max-modules", "1", "guest.wat"]).ends_with(2);
 }
+
+/// A guest in C that generates a function, `guests/late/multiply.c`.
+#[test]
+fn a_guest_in_c_adds_a_function_to_itself() {
+    let folder = Folder::new(&[]);
+    let guest = concat!(env!("CARGO_MANIFEST_DIR"), "/guests/built/late-multiply.wasm");
+    folder.wasmo(&["run", guest, "3", "-4", "4"]).gives(0, "-4\n-1\n2\n5\n").quietly();
+    folder.wasmo(&["run", guest, "-1000000", "2147483647", "2"]).gives(0, "2147483647\n2146483647\n").quietly();
+    folder.wasmo(&["run", "--no-jit", guest, "3", "-4", "4"]).ends_with(1);
+}
+
+/// A guest that can do without says so, and does.
+#[test]
+fn the_scheme_interpreter_without_late_linking() {
+    let folder = Folder::new(&[]);
+    let interp = concat!(env!("CARGO_MANIFEST_DIR"), "/guests/built/interp.wasm");
+    let program = "(define (f n) (if (= n 0) 'done (f (- n 1)))) (f 5000)";
+    folder.wasmo(&["run", interp, "-e", program]).gives(0, "done\n").quietly();
+    folder.wasmo(&["run", "--no-jit", interp, "-e", program]).gives(0, "done\n");
+}

@@ -3,13 +3,15 @@
 //! Every program runs twice on each of two instances, which only differ in that the second links what has become hot in between. Both runs
 //! must print the same and end in the same, and so must both instances.
 
+mod command;
 mod generate;
 mod host;
 
+use command::Command;
 use host::Host;
 use std::fmt::Write;
 use std::sync::OnceLock;
-use wasmo::{Config, OptLevel};
+use wasmo::{Config, Engine, OptLevel};
 
 /// More calls than a program makes.
 const NEVER: u32 = u32::MAX;
@@ -235,4 +237,22 @@ fn exit_and_errors_leave_compiled_frames() {
     ends("(define (f n) (if (= n 0) (exit 3) (+ 1 (f (- n 1))))) (f 20)", "error exit with code 3");
     ends("(define (f n) (if (= n 0) (car n) (+ 1 (f (- n 1))))) (f 20)", "error car: expected a pair, got 0");
     ends("(define (f n) (if (= n 0) (error \"at\" n) (+ 1 (f (- n 1))))) (f 20)", "error at 0");
+}
+
+/// Programs that become compiled while they run, at a different moment each.
+#[test]
+fn linking_in_the_middle_of_a_program() {
+    let engine = Engine::new(Config::new().opt_level(OptLevel::None)).unwrap();
+    let command = Command::new(engine).unwrap();
+    for (seed, calls) in (1000..1060).zip([1, 2, 5, 20, 100].into_iter().cycle()) {
+        let program = generate::program(seed);
+        let expected = command.run(&program, &["--no-jit"]).unwrap();
+        let calls = calls.to_string();
+        assert_eq!(command.run(&program, &["--jit-calls", &calls]).unwrap(), expected, "--jit-calls {calls}\n{program}");
+    }
+    let demo = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/guests/scheme/demo.scm")).unwrap();
+    assert_eq!(command.run(&demo, &[]).unwrap(), command.run(&demo, &["--no-jit"]).unwrap());
+    let (output, errors, code) = command.run("", &["--demo"]).unwrap();
+    assert!(output.contains("compiled     fib(30) = 832040"), "{output}");
+    assert_eq!((errors.as_str(), code), ("", 0));
 }

@@ -170,21 +170,29 @@ pub struct Pending {
     handle: i32,
 }
 
+/// How far a module is.
+#[derive(Debug)]
+pub enum Progress {
+    /// It is part of the instance.
+    Linked(Module),
+    /// It is still being compiled.
+    Pending(Pending),
+}
+
 impl Pending {
-    /// Links the module when it is compiled; none when it is not yet.
+    /// Links the module if it is compiled by now.
     ///
     /// # Errors
     ///
-    /// As for [`add_module`]; polling again reports the same.
-    pub fn poll(self) -> Result<Result<Module, Pending>, Error> {
-        match answer(host::poll(self.handle)) {
-            Ok(0) => Ok(Err(self)),
-            Ok(_) => {
+    /// As for [`add_module`].
+    pub fn poll(self) -> Result<Progress, Error> {
+        match answer(host::poll(self.handle))? {
+            0 => Ok(Progress::Pending(self)),
+            _ => {
                 let handle = self.handle;
                 std::mem::forget(self);
-                Ok(Ok(Module { handle }))
+                Ok(Progress::Linked(Module { handle }))
             }
-            Err(error) => Err(error),
         }
     }
 }
