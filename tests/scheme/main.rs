@@ -248,7 +248,17 @@ fn linking_in_the_middle_of_a_program() {
         let program = generate::program(seed);
         let expected = command.run(&program, &["--no-jit"]).unwrap();
         let calls = calls.to_string();
-        assert_eq!(command.run(&program, &["--jit-calls", &calls]).unwrap(), expected, "--jit-calls {calls}\n{program}");
+        assert_eq!(
+            command.run(&program, &["--jit-calls", &calls]).unwrap(),
+            expected,
+            "--jit-calls {calls}\n{program}"
+        );
+    }
+    // The stack grows, and the native one ends, in the middle of compiled procedures, a few words further on in each round.
+    for calls in 1..8 {
+        let program = "(define (sum n) (if (= n 0) 0 (+ n (sum (- n 1))))) (display (sum 100000))";
+        let outcome = command.run(program, &["--jit-calls", &calls.to_string()]).unwrap();
+        assert_eq!(outcome, ("5000050000".into(), String::new(), 0), "--jit-calls {calls}");
     }
     let demo = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/guests/scheme/demo.scm")).unwrap();
     assert_eq!(command.run(&demo, &[]).unwrap(), command.run(&demo, &["--no-jit"]).unwrap());

@@ -76,7 +76,7 @@ impl Machine {
             let interpreted = Ok(Entered::Code(proto.code.as_ptr()));
             let Some(entry) = proto.entry.get() else { return interpreted };
             let room = self.native_room;
-            if room < proto.frame_with(count) {
+            if room < proto.reserved(count) {
                 return interpreted;
             }
             // SAFETY: the link is in place; compiled code may use its word.

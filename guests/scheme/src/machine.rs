@@ -295,7 +295,7 @@ impl Machine {
         }
         // SAFETY: `frame` is a place in the stack.
         let used = unsafe { frame.offset_from(self.stack) }.cast_unsigned();
-        let end = used + proto.frame_with(count);
+        let end = used + proto.reserved(count);
         if end > self.stack_ready && !self.extend_stack(end) {
             return Err(Error::new(format!("recursion too deep in {}", proto.name)));
         }

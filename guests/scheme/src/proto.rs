@@ -47,6 +47,8 @@ pub struct Proto {
     pub key: Cell<u32>,
     /// Where in the table the function is that compiled code calls with frame, closure and arguments.
     pub fast: Cell<u32>,
+    /// How many words of the stack the machine code checks for, because procedures that it does in line have their frames there too.
+    pub reserve: Cell<usize>,
     /// Whether the JIT shall leave it alone, because it has compiled it before.
     pub is_rejected: Cell<bool>,
 }
@@ -55,6 +57,11 @@ impl Proto {
     /// How many words of the stack a call with `count` arguments needs.
     pub(crate) fn frame_with(&self, count: usize) -> usize {
         self.frame.max(count + 3)
+    }
+
+    /// How many words must be free for such a call before it is begun.
+    pub(crate) fn reserved(&self, count: usize) -> usize {
+        self.frame_with(count).max(self.reserve.get())
     }
 
     /// Gives the procedure machine code.

@@ -105,6 +105,7 @@ pub fn emit(lambda: &Rc<Lambda>, captures: Vec<Source>, output: &mut Output<'_>)
         entry: Cell::new(None),
         key: Cell::new(0),
         fast: Cell::new(0),
+        reserve: Cell::new(0),
         is_rejected: Cell::new(false),
     };
     let index = index_of(output.protos.len())?;

@@ -143,6 +143,11 @@ impl<'a> Batch<'a> {
         u32::try_from(2 * index).expect("a batch is small")
     }
 
+    /// The index of the procedure whose function this is.
+    pub fn procedure(&self, function: u32) -> usize {
+        function as usize / 2
+    }
+
     pub fn protos(&self) -> &'a [Box<Proto>] {
         &self.machine.protos
     }

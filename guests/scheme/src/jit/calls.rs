@@ -5,7 +5,7 @@
 //! whether it has a function for that number of arguments. Everything else goes to the interpreter.
 
 use super::batch::Target;
-use super::compile::{FRAME, Function, local, signature, word};
+use super::compile::{Function, signature, word};
 use super::encode::{Plain, Type};
 use super::runtime::{Helper, NO_GLOBAL};
 use crate::op::Op;
@@ -120,6 +120,15 @@ impl Function<'_> {
         let frame = self.address;
         self.word_address(base).set(frame);
         self.guard(n, base, callee);
+        if let Some(index) = self.in_line() {
+            self.code.when();
+            self.call_in_line(index, base);
+            self.code.op(Plain::Else);
+            self.call_interpreter(n, base, global);
+            self.set_unless_failed(base);
+            self.code.op(Plain::End);
+            return;
+        }
         self.code.when_value(Type::I64);
         self.arguments(frame, n, base);
         match callee {
@@ -132,16 +141,15 @@ impl Function<'_> {
             }
         }
         self.code.op(Plain::Else);
-        self.store_call(base, n, base);
-        self.machine();
-        self.code.get(frame).i32(n.into());
-        match global {
-            Some(k) => self.code.i32(k),
-            None => self.code.i32(NO_GLOBAL),
-        };
-        self.helper(Helper::Call).op(Plain::End);
+        self.call_interpreter(n, base, global);
+        self.code.op(Plain::End);
         // One test finds both an error and a tail call that the callee leaves to its caller.
-        self.code.tee(local(base)).i64(!Value::SPECIAL_BITS).op(Plain::I64And).i64(Value::SPECIAL).op(Plain::I64Eq);
+        self.code
+            .tee(self.local(base))
+            .i64(!Value::SPECIAL_BITS)
+            .op(Plain::I64And)
+            .i64(Value::SPECIAL)
+            .op(Plain::I64Eq);
         self.code.when();
         self.machine();
         self.word_address(base);
@@ -149,6 +157,14 @@ impl Function<'_> {
         self.helper(Helper::Finish);
         self.set_unless_failed(base);
         self.code.op(Plain::End);
+    }
+
+    /// Pushes the result of a call in its general form, whose frame is at [`Function::address`].
+    fn call_interpreter(&mut self, n: u8, base: u16, global: Option<u32>) {
+        self.store_call(base, n, base);
+        self.machine();
+        self.code.get(self.address).i32(n.into()).i32(global.unwrap_or(NO_GLOBAL));
+        self.helper(Helper::Call);
     }
 
     fn tail_call(&mut self, n: u8, base: u16, callee: &Callee, global: Option<u32>) {
@@ -168,12 +184,12 @@ impl Function<'_> {
                     let label = self.start_label();
                     self.code.br(label);
                 } else {
-                    self.arguments(FRAME, n, base);
+                    self.arguments(self.frame(), n, base);
                     self.code.return_call(*index);
                 }
             }
             _ => {
-                self.arguments(FRAME, n, base);
+                self.arguments(self.frame(), n, base);
                 self.slot(base, callee);
                 self.code.return_call_indirect(ty);
             }
@@ -196,10 +212,10 @@ impl Function<'_> {
 
     /// Stores callee and arguments of the call in the registers from `base` on to the frame at register `to`.
     fn store_call(&mut self, to: u16, n: u8, base: u16) {
-        self.code.get(FRAME);
+        self.code.get(self.frame());
         self.get(base).store64(word(to));
         for index in 0..u16::from(n) {
-            self.code.get(FRAME);
+            self.code.get(self.frame());
             self.get(base + 2 + index).store64(word(to + 2 + index));
         }
     }

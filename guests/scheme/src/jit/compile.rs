@@ -2,7 +2,7 @@
 //!
 //! The function takes the address of its frame, the running closure and the arguments, and returns what [`Entry`] functions
 //! return. Registers are local variables with the same numbers, from 2 on; local 0 is the frame's address, local 1 the closure
-//! (register 0). The frame in memory is laid out as the interpreter's, callee's frames start where the interpreter would start
+//! (register 0). A short procedure that is known at a call is compiled in line there, with local variables of its own. The frame in memory is laid out as the interpreter's, callee's frames start where the interpreter would start
 //! them, and its limits are the interpreter's; but only what the collector must see is stored to it (see `flow`), so its words 0 and
 //! 1 need not be closure and link.
 //!
@@ -12,7 +12,7 @@
 //!
 //! [`Entry`]: crate::proto::Entry
 
-use super::batch::Batch;
+use super::batch::{Batch, Target};
 use super::blocks::{Region, regions};
 use super::encode::{Code, Local, Module, Plain, Type};
 use super::flow::{self, Flow, Kind, State};
@@ -23,9 +23,10 @@ use crate::proto::Proto;
 use crate::value::Value;
 use std::collections::HashMap;
 
-/// The local variable that holds the address of the frame.
-pub(super) const FRAME: Local = 0;
-const CLOSURE: Local = 1;
+/// The most instructions of a procedure that is done in line.
+const MAX_INLINE: usize = 24;
+/// The most calls in one function that are done in line.
+const MAX_INLINED: usize = 8;
 
 /// The state of one function.
 pub(super) struct Function<'a> {
@@ -47,11 +48,24 @@ pub(super) struct Function<'a> {
     pub address: Local,
     /// A variable for a value.
     pub scratch: Local,
+    /// The first of the procedure's local variables: the address of its frame, then the closure, then registers.
+    base: Local,
+    /// Where the procedure returns to when it is done in line.
+    inlined: Option<Inlined>,
+    /// Local variables beyond those of the function's own procedure, in runs of one type, and how many there are of all.
+    runs: Vec<(u32, Type)>,
+    locals: u32,
+    /// How many calls have been done in line.
+    inlines: usize,
 }
 
-/// The local variable of a register.
-pub(super) fn local(register: u16) -> Local {
-    if register == 0 { CLOSURE } else { register.into() }
+/// How a procedure that is done in line returns.
+#[derive(Clone, Copy)]
+struct Inlined {
+    /// How many blocks are open within the one that it leaves.
+    depth: u32,
+    /// The variable that takes its result.
+    result: Local,
 }
 
 /// The offset of a register's word from the start of the frame.
@@ -66,11 +80,32 @@ pub(super) fn signature(module: &mut Module, params: usize) -> u32 {
     module.signature(&types, &[Type::I64])
 }
 
+/// Whether calls of `proto` can be done in line: it is short, and neither loops nor ends in a call that needs its place.
+fn is_short(proto: &Proto) -> bool {
+    proto.code.len() <= MAX_INLINE
+        && !proto.code.iter().any(|op| matches!(op, Op::Loop { .. } | Op::TailCall { .. } | Op::TailCallGlobal { .. }))
+}
+
+/// The procedure of the batch that a call by `op` runs in line, and the register at which its frame begins.
+fn short_callee(batch: &Batch<'_>, op: Op) -> Option<(usize, u16)> {
+    let Op::CallGlobal { n, base, k } = op else { return None };
+    let (_, Target::Function(function)) = batch.known_global(k, n)? else { return None };
+    let index = batch.procedure(function);
+    is_short(batch.proto(index)).then_some((index, base))
+}
+
 /// Compiles the procedure at `index` of the batch and adds it to `module`.
 pub(super) fn compile(batch: &Batch<'_>, index: usize, module: &mut Module) {
     let proto = batch.proto(index);
-    let flow = flow::analyse(proto, batch.protos(), batch.constants());
-    let registers = u32::try_from(proto.frame.max(2)).expect("the batch takes no larger frames");
+    let reserve = proto.code.iter().filter_map(|&op| short_callee(batch, op)).map(|(callee, base)| {
+        let callee = batch.proto(callee);
+        usize::from(base) + callee.frame_with(callee.params)
+    });
+    proto.reserve.set(reserve.max().unwrap_or(0));
+    let flow = flow::analyse(proto, &vec![Kind::Any; proto.params], batch.protos(), batch.constants());
+    let registers = proto.frame.max(2);
+    let declared = count(registers - 2 - proto.params);
+    let registers = count(registers);
     let ty = signature(module, proto.params);
     let mut function = Function {
         batch,
@@ -85,21 +120,27 @@ pub(super) fn compile(batch: &Batch<'_>, index: usize, module: &mut Module) {
         guesses: HashMap::new(),
         address: registers,
         scratch: registers + 1,
+        base: 0,
+        inlined: None,
+        runs: vec![(declared, Type::I64), (1, Type::I32), (1, Type::I64)],
+        locals: registers + 2,
+        inlines: 0,
     };
-    function.body();
-    let code = function.code;
-    let declared = proto.frame.max(2) - 2 - proto.params;
-    let declared = u32::try_from(declared).expect("a part of `registers`");
-    module.define(proto.name.clone(), ty, &[(declared, Type::I64), (1, Type::I32), (1, Type::I64)], code);
+    // Calls of itself in tail position come back to here.
+    function.code.repeat();
+    function.enter();
+    function.instructions();
+    // Code ends in a return or a jump, which the validator cannot know of the end of a block.
+    function.code.op(Plain::Unreachable).op(Plain::End).op(Plain::Unreachable);
+    let Function { code, runs, .. } = function;
+    module.define(proto.name.clone(), ty, &runs, code);
 }
 
 impl Function<'_> {
-    fn body(&mut self) {
-        // Calls of itself in tail position come back to here.
-        self.code.repeat();
-        self.enter();
-        let mut regions = regions(&self.proto.code).into_iter().peekable();
-        for (index, &op) in self.proto.code.iter().enumerate() {
+    fn instructions(&mut self) {
+        let proto = self.proto;
+        let mut regions = regions(&proto.code).into_iter().peekable();
+        for (index, &op) in proto.code.iter().enumerate() {
             while self.open.last().is_some_and(|(region, _)| region.end == index) {
                 self.code.op(Plain::End);
                 self.open.pop();
@@ -127,8 +168,63 @@ impl Function<'_> {
         for _ in 0..self.open.len() {
             self.code.op(Plain::End);
         }
-        // Code ends in a return or a jump, which the validator cannot know of the end of a block.
-        self.code.op(Plain::Unreachable).op(Plain::End).op(Plain::Unreachable);
+    }
+
+    /// The procedure that the current instruction, a call, should do in line.
+    pub fn in_line(&self) -> Option<usize> {
+        if self.inlined.is_some() || self.inlines >= MAX_INLINED {
+            return None;
+        }
+        short_callee(self.batch, self.proto.code[self.at]).map(|(index, _)| index)
+    }
+
+    /// Does a call of the procedure at `index` in line. Its frame is where that of a call would be, at [`Function::address`], and its result goes to
+    /// register `base`.
+    pub fn call_in_line(&mut self, index: usize, base: u16) {
+        let proto = self.batch.proto(index);
+        let result = self.local(base);
+        let first = self.locals;
+        let values = count(proto.frame.max(2) - 1);
+        self.runs.extend([(1, Type::I32), (values, Type::I64)]);
+        self.locals += 1 + values;
+        self.inlines += 1;
+
+        self.code.get(self.address).set(first);
+        self.get(base).set(first + 1);
+        let mut kinds = Vec::with_capacity(proto.params);
+        for param in (2..).take(proto.params) {
+            self.get(base + param).set(first + u32::from(param));
+            kinds.push(self.state.kinds[usize::from(base + param)]);
+        }
+        self.code.block();
+        let inlined = Some(Inlined { depth: self.code.depth(), result });
+        let flow = flow::analyse(proto, &kinds, self.batch.protos(), self.batch.constants());
+
+        let caller = (
+            std::mem::replace(&mut self.proto, proto),
+            std::mem::replace(&mut self.index, index),
+            std::mem::replace(&mut self.flow, flow),
+            self.state.clone(),
+            self.at,
+            std::mem::take(&mut self.open),
+            std::mem::take(&mut self.guesses),
+            std::mem::replace(&mut self.base, first),
+        );
+        self.inlined = inlined;
+        self.instructions();
+        self.inlined = None;
+        (self.proto, self.index, self.flow, self.state, self.at, self.open, self.guesses, self.base) = caller;
+        self.code.op(Plain::End);
+    }
+
+    /// The local variable of a register.
+    pub fn local(&self, register: u16) -> Local {
+        self.base + if register == 0 { 1 } else { u32::from(register) }
+    }
+
+    /// The local variable that holds the address of the frame.
+    pub fn frame(&self) -> Local {
+        self.base
     }
 
     /// The label of the block or loop that a branch of the current instruction goes to.
@@ -158,17 +254,17 @@ impl Function<'_> {
 
     /// Pushes a register.
     pub fn get(&mut self, register: u16) -> &mut Code {
-        self.code.get(local(register))
+        self.code.get(self.local(register))
     }
 
     /// Pops into a register.
     pub fn set(&mut self, register: u16) {
-        self.code.set(local(register));
+        self.code.set(self.local(register));
     }
 
     /// Pushes the low half of a register, its address when it holds one.
     pub fn get_address(&mut self, register: u16) -> &mut Code {
-        self.code.get(local(register)).op(Plain::I32WrapI64)
+        self.code.get(self.local(register)).op(Plain::I32WrapI64)
     }
 
     pub fn is_integer(&self, register: u16) -> bool {
@@ -200,7 +296,7 @@ impl Function<'_> {
 
     /// Pushes the frame's address plus a register's offset.
     pub fn word_address(&mut self, register: u16) -> &mut Code {
-        self.code.get(FRAME);
+        self.code.get(self.frame());
         if register > 0 {
             self.code.i32(word(register)).op(Plain::I32Add);
         }
@@ -209,7 +305,7 @@ impl Function<'_> {
 
     /// Pops a value; when it is [`Value::FAILED`], the function returns it, else it goes to `register`.
     pub fn set_unless_failed(&mut self, register: u16) {
-        self.code.tee(local(register));
+        self.code.tee(self.local(register));
         self.return_if_failed();
     }
 
@@ -252,22 +348,22 @@ impl Function<'_> {
 
     /// Stores a register to its word of the frame.
     pub fn store(&mut self, register: u16) {
-        self.code.get(FRAME);
+        self.code.get(self.frame());
         self.get(register).store64(word(register));
     }
 
     /// The check on entering: room on the stack, a collection that was asked for.
     fn enter(&mut self) {
-        let size =
-            u32::try_from(self.proto.frame_with(self.proto.params) * 8).expect("the batch takes no larger frames");
+        let size = count(self.proto.reserved(self.proto.params) * 8);
         let limit = self.batch.addresses.stack_limit;
-        self.code.get(FRAME).i32(size).op(Plain::I32Add).i32(limit).load32(0).op(Plain::I32GtU).when();
+        self.code.get(self.frame()).i32(size).op(Plain::I32Add).i32(limit).load32(0).op(Plain::I32GtU).when();
         self.store(0);
         for register in (2..).take(self.proto.params) {
             self.store(register);
         }
         self.machine();
-        self.code.i32(self.batch.address_of(self.index)).get(FRAME);
+        let frame = self.frame();
+        self.code.i32(self.batch.address_of(self.index)).get(frame);
         if self.batch.collects_always() {
             // The limit stays null, so the function cannot be entered again.
             let scratch = self.scratch;
@@ -321,9 +417,15 @@ impl Function<'_> {
                 self.poll(top);
                 self.branch(to);
             }
-            Op::Return { s } => {
-                self.get(s).op(Plain::Return);
-            }
+            Op::Return { s } => match self.inlined {
+                Some(inlined) => {
+                    let label = self.code.depth() - inlined.depth;
+                    self.get(s).set(inlined.result).br(label);
+                }
+                None => {
+                    self.get(s).op(Plain::Return);
+                }
+            },
             Op::Call { .. }
             | Op::CallGlobal { .. }
             | Op::TailCall { .. }
@@ -350,6 +452,11 @@ impl Function<'_> {
             _ => self.data(op),
         }
     }
+}
+
+/// A number of words or bytes of a frame.
+fn count(number: usize) -> u32 {
+    u32::try_from(number).expect("the batch takes no larger frames")
 }
 
 fn as_distance(distance: i64) -> isize {

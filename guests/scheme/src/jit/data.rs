@@ -2,7 +2,7 @@
 //!
 //! A word with a heap tag is its address plus the tag; offsets from it take the tag off.
 
-use super::compile::{Function, local};
+use super::compile::Function;
 use super::encode::Plain;
 use super::runtime::{Helper, Slow};
 use crate::object::{Closure, Kind};
@@ -21,7 +21,7 @@ impl Function<'_> {
         match op {
             Op::Global { d, k } => {
                 self.load_global(k);
-                self.code.tee(local(d)).i64(Value::UNDEFINED.0).op(Plain::I64Eq).when();
+                self.code.tee(self.local(d)).i64(Value::UNDEFINED.0).op(Plain::I64Eq).when();
                 self.return_undefined(k);
                 self.code.op(Plain::End);
             }

@@ -160,14 +160,14 @@ fn target(index: usize, op: Op) -> Option<usize> {
     branch(op).and_then(|distance| (index + 1).checked_add_signed(distance))
 }
 
-/// Analyses `proto`.
-pub(super) fn analyse(proto: &Proto, protos: &[Box<Proto>], constants: &[Value]) -> Flow {
+/// Analyses `proto`, whose arguments are of these kinds.
+pub(super) fn analyse(proto: &Proto, arguments: &[Kind], protos: &[Box<Proto>], constants: &[Value]) -> Flow {
     let row = proto.frame.div_ceil(64).max(1);
     let live = liveness(proto, protos, row);
     let registers = proto.frame.max(2);
     let mut kinds = vec![Kind::Integer; registers];
     kinds[0] = Kind::Any;
-    kinds[2..2 + proto.params].fill(Kind::Any);
+    kinds[2..2 + proto.params].copy_from_slice(arguments);
     let entry = State { kinds, stored: vec![false; registers] };
     // What back branches bring to the starts of loops; empty at first, which promises too much.
     let mut carried: Vec<Option<State>> = vec![None; proto.code.len()];

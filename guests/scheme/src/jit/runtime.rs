@@ -133,7 +133,7 @@ unsafe extern "C" fn prepare(machine: *mut Machine, proto: *const Proto, frame: 
     if let Err(error) = entered {
         return result(machine, Err(error));
     }
-    if frame.wrapping_add(proto.frame_with(proto.params)) > machine.native_end {
+    if frame.wrapping_add(proto.reserved(proto.params)) > machine.native_end {
         // SAFETY: as above.
         return unsafe { interpret(machine, frame, proto.params) };
     }
