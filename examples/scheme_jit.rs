@@ -5,7 +5,7 @@
 //! guest's own memory and table, and its start function puts the new functions where the interpreter looks for them. Then the same program runs again.
 
 use std::time::Instant;
-use wasmo::{Engine, Instance, Linker, Module, Result, Store, WasmParams, WasmResults, anyhow, bail};
+use wasmo::{Config, Engine, Instance, Linker, Module, OptLevel, Result, Store, WasmParams, WasmResults, anyhow, bail};
 use wasmo_wasi::{WasiCtx, WasiCtxBuilder};
 
 const PROGRAM: &str = "(define (fib n)
@@ -96,7 +96,9 @@ fn main() -> Result<()> {
         None => PROGRAM.to_owned(),
     };
     println!("{}\n", text.trim_end());
-    let mut guest = Guest::new(&Engine::default())?;
+    // Only little of the guest's is compiled late, and it runs long.
+    let engine = Engine::new(Config::new().late_link_opt_level(OptLevel::Speed))?;
+    let mut guest = Guest::new(&engine)?;
     let program = guest.parse(&text)?;
     let before = guest.eval("interpreted", program)?;
     let Some(module) = guest.jit_module()? else {

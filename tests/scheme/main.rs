@@ -25,7 +25,9 @@ fn quick() -> &'static Host {
 /// A host that optimises.
 fn optimising() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
-    HOST.get_or_init(|| Host::new(&Config::new()).expect("the library is in the tree"))
+    HOST.get_or_init(|| {
+        Host::new(Config::new().late_link_opt_level(OptLevel::Speed)).expect("the library is in the tree")
+    })
 }
 
 /// What a program does in two runs, interpreted, and how many bytes its module has; fails when it does anything else compiled.
@@ -218,6 +220,19 @@ fn garbage() {
          (let loop ((i 0)) (let ((n (count (tree 15)))) (if (= i 10) n (loop (+ i 1)))))",
         "result 32768",
     );
+}
+
+/// The same where everything that nothing keeps alive is found at once.
+#[test]
+fn what_compiled_code_holds_stays_alive() {
+    let program = "(define (tree n) (if (= n 0) '() (let ((left (tree (- n 1)))) (cons left (tree (- n 1))))))
+                   (define (count t) (if (null? t) 1 (+ (count (car t)) (count (cdr t)))))
+                   (define (both f a) (let ((one (list a (f 4)))) (let loop ((i 0) (two (f 4))) (if (= i 3) (list one two) (loop (+ i 1) (list i two))))))
+                   (define (again n) (if (> n 0) (begin (both tree n) (again (- n 1)))))
+                   (again 5) (list (count (tree 6)) (both tree 'a))";
+    let (outcome, size) = check(quick(), program, 3, true);
+    assert!(outcome.contains("result (64 ((a ((((()) ()) (()) ())"), "{outcome}");
+    assert!(size > 0);
 }
 
 #[test]
