@@ -149,7 +149,11 @@ impl Job<'_> {
             if stop() {
                 return Ok(None);
             }
-            self.phases.time(Phase::Emit, || pipeline.emit(module, machine, FileType::Object)).map(Some)
+            let emit = || match partition.effort {
+                Effort::LiftOff => self.compiler.target.emitters().emit(module, machine),
+                Effort::Light | Effort::Full => pipeline.emit(module, machine, FileType::Object),
+            };
+            self.phases.time(Phase::Emit, emit).map(Some)
         })?;
         tracing::trace!(
             start = partition.start,
@@ -173,7 +177,13 @@ impl Job<'_> {
         let context = Context::create();
         diagnostics.collect(&context);
         let machine = self.compiler.target.machine(partition.effort)?;
-        let module = self.phases.time(Phase::Translate, || self.translate(&context, partition, &machine))?;
+        let module = match self.phases.time(Phase::Translate, || self.translate(&context, partition, &machine)) {
+            Ok(module) => module,
+            Err(error) => {
+                self.compiler.target.give_back(machine, partition.effort);
+                return Err(error);
+            }
+        };
         let result = work(&module, &machine);
         if matches!(&result, Err(Failure { fatal: true, .. })) {
             // LLVM stopped in the midst of its work on these, so not even their destructors can be run.

@@ -7,6 +7,7 @@
 mod artifact;
 mod compiler;
 mod diagnostics;
+mod emitter;
 mod error;
 pub mod image;
 mod ir;

@@ -105,7 +105,7 @@ impl Pipeline {
 }
 
 /// Reads the result of a call into `protect.cpp`.
-fn outcome(status: i32, message: *mut libc::c_char) -> Result<(), Failure> {
+pub(crate) fn outcome(status: i32, message: *mut libc::c_char) -> Result<(), Failure> {
     if status == 0 {
         return Ok(());
     }

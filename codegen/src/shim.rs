@@ -1,7 +1,7 @@
 //! Declarations of the C++ shim (`src/shim/*.cpp`), which does what LLVM's C API cannot.
 //!
-//! The functions are documented where they are defined; the wrappers that keep their rules are [`crate::orc`], [`crate::pipeline`] and
-//! [`crate::target`].
+//! The functions are documented where they are defined; the wrappers that keep their rules are [`crate::emitter`], [`crate::orc`],
+//! [`crate::pipeline`] and [`crate::target`].
 
 use libc::{c_char, c_int};
 use llvm_sys::error::LLVMErrorRef;
@@ -12,6 +12,12 @@ use llvm_sys::target_machine::{LLVMCodeGenFileType, LLVMTargetMachineRef, LLVMTa
 /// `session.cpp`: an ORC session and its object layer.
 #[repr(C)]
 pub(crate) struct WasmoSession {
+    opaque: [u8; 0],
+}
+
+/// `emitter.cpp`: passes that make object files.
+#[repr(C)]
+pub(crate) struct WasmoEmitter {
     opaque: [u8; 0],
 }
 
@@ -44,6 +50,14 @@ unsafe extern "C" {
         machine: LLVMTargetMachineRef,
         module: LLVMModuleRef,
         kind: LLVMCodeGenFileType,
+        out: *mut LLVMMemoryBufferRef,
+        message: *mut *mut c_char,
+    ) -> c_int;
+    pub(crate) fn wasmo_emitter_new(machine: LLVMTargetMachineRef) -> *mut WasmoEmitter;
+    pub(crate) fn wasmo_emitter_free(emitter: *mut WasmoEmitter);
+    pub(crate) fn wasmo_emitter_run(
+        emitter: *mut WasmoEmitter,
+        module: LLVMModuleRef,
         out: *mut LLVMMemoryBufferRef,
         message: *mut *mut c_char,
     ) -> c_int;

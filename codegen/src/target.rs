@@ -11,6 +11,7 @@
 mod features;
 mod triple;
 
+use crate::emitter::Emitters;
 use crate::error::{Error, ErrorKind};
 use crate::ir::context::Arch;
 use crate::llvm;
@@ -56,6 +57,8 @@ pub(crate) struct Target {
     features: String,
     extensions: CpuFeatures,
     level: OptimizationLevel,
+    /// Freed before the machines, in this order.
+    emitters: Emitters,
     /// Machines that no thread uses at the moment: making one costs as much as compiling a small function.
     idle: Mutex<Vec<(Effort, Idle)>>,
 }
@@ -110,7 +113,17 @@ impl Target {
             OptLevel::Speed => OptimizationLevel::Default,
         };
         let idle = Mutex::new(Vec::new());
-        let mut this = Self { arch, target, triple, cpu, features, extensions: CpuFeatures::default(), level, idle };
+        let mut this = Self {
+            arch,
+            target,
+            triple,
+            cpu,
+            features,
+            extensions: CpuFeatures::default(),
+            level,
+            emitters: Emitters::default(),
+            idle,
+        };
         this.check_floor()?;
         this.restrict()?;
         Ok(this)
@@ -238,6 +251,8 @@ impl Target {
         let machine = self.target.create_target_machine_from_options(&self.triple, options);
         let machine =
             machine.ok_or_else(|| Error::internal(format!("LLVM makes no target machine for {}", self.cpu)))?;
+        // One that was lost in a panic may have been at this address.
+        self.emitters.lose(&machine);
         // SAFETY: the machine is live and used by this thread alone.
         unsafe { shim::wasmo_trap_unreachable(machine.as_mut_ptr()) };
         if effort != Effort::Full {
@@ -245,6 +260,11 @@ impl Target {
             unsafe { LLVMSetTargetMachineFastISel(machine.as_mut_ptr(), 1) };
         }
         Ok(machine)
+    }
+
+    /// What makes object files of small modules.
+    pub(crate) fn emitters(&self) -> &Emitters {
+        &self.emitters
     }
 
     /// Gives a machine back for the next thread. One that LLVM failed on fatally must not come here.

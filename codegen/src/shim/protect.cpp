@@ -10,50 +10,38 @@
 #include "llvm/Support/ErrorHandling.h"
 #include "llvm/Target/TargetMachine.h"
 #include "optimize.h"
-#include <csetjmp>
+#include "protect.h"
 #include <cstdio>
 #include <cstring>
 #include <mutex>
 
+namespace wasmo {
+
 namespace {
 
-struct Way {
-  jmp_buf back;
-  char message[512];
-};
-
-thread_local Way *way = nullptr;
+thread_local Way *current = nullptr;
 
 void on_fatal_error(void *, const char *reason, bool) {
-  if (way == nullptr)
+  if (current == nullptr)
     return;
-  std::snprintf(way->message, sizeof(way->message), "%s", reason);
-  longjmp(way->back, 1);
+  std::snprintf(current->message, sizeof(current->message), "%s", reason);
+  longjmp(current->back, 1);
 }
 
-void install() {
+} // namespace
+
+Way *&way() { return current; }
+
+void catch_fatal_errors() {
   static std::once_flag once;
   std::call_once(once, [] { llvm::install_fatal_error_handler(on_fatal_error); });
 }
 
-/// Runs `body`, which answers null or a message. Answers 0 and sets no message when all went well, 1 with a message after an error that leaves
-/// everything usable, 2 with a message after a fatal one.
-template <typename Body> int protect(char **message, Body body) {
-  install();
-  Way here;
-  if (setjmp(here.back) != 0) {
-    way = nullptr;
-    *message = strdup(here.message);
-    return 2;
-  }
-  way = &here;
-  char *error = body();
-  way = nullptr;
-  *message = error;
-  return error != nullptr;
-}
+char *copy_message(const char *text) { return strdup(text); }
 
-} // namespace
+} // namespace wasmo
+
+using wasmo::protect;
 
 extern "C" {
 
