@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 #[cfg(feature = "compiler")]
 use wasmo::Tier;
-use wasmo::{Config, Engine, Store};
+use wasmo::{Config, Engine, OptLevel, Store};
 
 use crate::args::RunArgs;
 #[cfg(feature = "compiler")]
@@ -33,6 +33,8 @@ impl Settings {
     pub(super) fn new(args: &RunArgs, file: &Path, input: &Input) -> Result<Self> {
         let mut config = Config::new();
         config.consume_fuel(args.fuel.is_some()).strict_traps(args.strict_traps);
+        // A guest that goes to the trouble of making code has found out that it is worth it.
+        config.late_link_opt_level(if args.jit_opt_level == "0" { OptLevel::None } else { OptLevel::Speed });
         #[cfg(feature = "compiler")]
         tiers(args, &mut config);
         let Input::Artifact(artifact) = input else { return Ok(Self { config, fuel: args.fuel, epochs: false }) };
