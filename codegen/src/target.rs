@@ -19,7 +19,7 @@ use crate::pipeline::{Effort, take_message};
 use crate::shim;
 use inkwell::OptimizationLevel;
 use inkwell::targets::{CodeModel, RelocMode, Target as LlvmTarget, TargetMachine, TargetMachineOptions, TargetTriple};
-use llvm_sys::target_machine::LLVMSetTargetMachineFastISel;
+use llvm_sys::target_machine::{LLVMSetTargetMachineFastISel, LLVMSetTargetMachineGlobalISel};
 use std::ffi::CString;
 use std::sync::{Mutex, Once, PoisonError};
 use wasmo_abi::cpu::CpuFeatures;
@@ -255,6 +255,10 @@ impl Target {
         self.emitters.lose(&machine);
         // SAFETY: the machine is live and used by this thread alone.
         unsafe { shim::wasmo_trap_unreachable(machine.as_mut_ptr()) };
+        // LLVM would take its global instruction selector for unoptimised code on AArch64. That one lives with the machine and holds on to the last debug location it
+        // saw, whose context is gone when a machine is used again.
+        // SAFETY: the machine is live and used by this thread alone.
+        unsafe { LLVMSetTargetMachineGlobalISel(machine.as_mut_ptr(), 0) };
         if effort != Effort::Full {
             // SAFETY: the machine is live and used by this thread alone.
             unsafe { LLVMSetTargetMachineFastISel(machine.as_mut_ptr(), 1) };

@@ -189,6 +189,26 @@ fn targets_are_refused_with_a_reason() {
     assert!(compiler.check_host().is_err());
 }
 
+/// LLVM's target machines outlive the contexts of what they compile, and must not hold on to anything in them.
+#[test]
+fn machines_are_used_again() {
+    let bytes = wat::parse_str("(module (func (export \"f\")) (func (block (br_if 0 (i32.const 1)))))");
+    let bytes = bytes.expect("the text is well-formed");
+    let info = wasmo_codegen::parse(&bytes).expect("the module is valid");
+    for triple in ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"] {
+        let target = TargetOptions { triple: Some(triple.to_owned()), cpu: Cpu::Baseline, threads: 1 };
+        let compiler = Compiler::new(quick(), target).expect("the target is known");
+        let code = || {
+            let compiled = compiler.compile(&info, &bytes, &()).expect("the module compiles");
+            compiler.artifact(&info, &bytes, &compiled).expect("the module links")
+        };
+        let first = code();
+        for _ in 0..50 {
+            assert!(code() == first, "{triple}: the same module gives other code");
+        }
+    }
+}
+
 #[test]
 fn code_uses_no_extension_that_cannot_be_asked_for() {
     use wasmo_abi::cpu;
