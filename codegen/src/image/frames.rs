@@ -85,6 +85,15 @@ impl Frames {
         Ok(())
     }
 
+    /// Adds the frame of code without one, of `size` bytes from `code` in the text: as at the beginning of a function.
+    pub(super) fn add_plain(&mut self, code: u32, size: u32) -> Result<(), Error> {
+        // The lowest is not chosen by chance.
+        let common = *self.common.values().min().ok_or_else(|| malformed("no common part"))?;
+        // Size of the rest; distances that are filled in; the code's size; no augmentation; instructions that do nothing.
+        let words = [16, 0, 0, size, 0].map(u32::to_le_bytes);
+        self.describe(words.as_flattened(), common, code)
+    }
+
     fn describe(&mut self, record: &[u8], common: usize, code: u32) -> Result<(), Error> {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(record);

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! text - distance           text                        (page-aligned, wherever the image is mapped)
-//! │ constants of object 0, 1, … │ text of object 0, 1, … │
+//! │ constants of object 0, 1, … │ text of object 0, 1, …, with islands where they are needed │
 //! ```
 //!
 //! A call or a reference to a constant is relative to the instruction, so that only distances matter, and on AArch64 the lowest 12 bits of addresses. Here the text
@@ -17,12 +17,13 @@
 //! do it, it needs no session, and it gives the call frame information and the tables in the order and form that the artefact wants.
 
 use super::frames::Frames;
+use super::island::{self, Island};
 use super::relocation::{Fault, resolve};
 use super::{LinkedImage, RODATA_ALIGN, align_up};
 use crate::error::{Error, ErrorKind};
 use crate::ir::context::Arch;
 use crate::object::{Object, SymbolKind};
-use object::elf::{self, FileHeader64};
+use object::elf::{self, FileHeader64, RelocationType};
 use object::read::elf::{FileHeader, Rela, SectionHeader, SectionTable, Sym, SymbolTable};
 use object::{LittleEndian, SectionIndex};
 use wasmo_abi::artifact::ThunkOffsets;
@@ -53,20 +54,48 @@ pub(crate) struct Counts {
 /// # Errors
 /// `Internal` when the objects are not those of the module, or refer to something that cannot be resolved; `Limit` when that is too far away.
 pub(crate) fn link(arch: Arch, objects: &[Object], counts: Counts) -> Result<LinkedImage, Error> {
+    link_within(arch, objects, counts, island::reach(arch))
+}
+
+/// As [`link`], where calls reach `reach` bytes.
+fn link_within(arch: Arch, objects: &[Object], counts: Counts, reach: u64) -> Result<LinkedImage, Error> {
     let inputs: Vec<Input<'_>> =
         objects.iter().map(|object| Input::new(&object.bytes, arch)).collect::<Result<_, _>>()?;
     let (mut text, mut rodata) = (Region::default(), Region::default());
-    let mut placed = Vec::with_capacity(inputs.len());
-    for input in &inputs {
+    let mut placed: Vec<Places> = Vec::with_capacity(inputs.len());
+    let mut islands: Vec<Island> = Vec::new();
+    // Files are larger than the code in them, so what is said to be within reach is.
+    let far = objects.iter().map(|object| object.bytes.len() as u64).sum::<u64>() > reach;
+    let mut group = 0;
+    for (position, input) in inputs.iter().enumerate() {
         placed.push(input.place(&mut text, &mut rodata, arch)?);
+        let members = placed.get_mut(group..).unwrap_or_default();
+        let start = members.first().map_or(0, |first| first.text);
+        let full = text.bytes.len() as u64 - u64::from(start) >= reach / 4;
+        if far && (full || position + 1 == inputs.len()) {
+            let start = text.append(&[], MIN_TEXT_ALIGN, arch.filler())?;
+            let callees = inputs.iter().skip(group).take(members.len()).map(Input::callees);
+            let callees = callees.collect::<Result<Vec<_>, _>>()?;
+            let island = Island::new(start, callees.into_iter().flatten());
+            text.append(&vec![0; island.size()], 1, arch.filler())?;
+            members.iter_mut().for_each(|member| member.island = Some(islands.len()));
+            islands.push(island);
+            group = position + 1;
+        }
     }
     let rodata_distance = align_up(rodata.bytes.len() as u64, RODATA_ALIGN).ok_or_else(too_large)?;
     let base = Base { text: TEXT_ADDRESS, rodata: TEXT_ADDRESS - rodata_distance };
 
     let mut frames = Frames::default();
-    let tables = Tables::new(objects, &placed, counts, &mut frames)?;
+    let tables = Tables::new(objects, &placed, &islands, counts, &mut frames)?;
+    let map = Map { arch, base, counts, reach, entries: &tables.entries, islands: &islands };
     for (input, places) in inputs.iter().zip(&placed) {
-        input.relocate(places, base, &tables.entries, counts, &mut text.bytes, &mut rodata.bytes, arch)?;
+        input.relocate(places, &map, &mut text.bytes, &mut rodata.bytes)?;
+    }
+    for island in &islands {
+        let code = island.code(base.text, |function| map.function(function)).map_err(malformed)?;
+        let place = text.bytes.get_mut(island.start as usize..).and_then(|rest| rest.get_mut(..code.len()));
+        place.ok_or_else(|| malformed("an island beyond the text"))?.copy_from_slice(&code);
     }
     Ok(LinkedImage {
         arch,
@@ -125,6 +154,41 @@ impl Base {
     }
 }
 
+/// Where everything is.
+struct Map<'a> {
+    arch: Arch,
+    base: Base,
+    counts: Counts,
+    /// How far calls reach, in bytes.
+    reach: u64,
+    /// Where the defined functions' code begins in the text, in their order.
+    entries: &'a [u32],
+    islands: &'a [Island],
+}
+
+impl Map<'_> {
+    /// The address of a defined function's code.
+    fn function(&self, function: FuncIndex) -> Option<u64> {
+        let position = function.position().checked_sub(self.counts.imported)?;
+        self.entries.get(position).map(|&entry| self.base.address(Place::Text(entry)))
+    }
+
+    /// Where a branch at `place` in an object goes to get to `function`, which is at `target`.
+    fn branch(&self, places: &Places, place: u64, target: u64, function: FuncIndex) -> u64 {
+        if target.abs_diff(place) < self.reach {
+            return target;
+        }
+        let island = places.island.and_then(|island| self.islands.get(island));
+        let veneer = island.and_then(|island| island.veneer(function));
+        veneer.map_or(target, |veneer| self.base.address(Place::Text(veneer)))
+    }
+}
+
+/// Whether a relocation is of a call or a tail call that may go through a veneer.
+fn is_branch(arch: Arch, ty: RelocationType) -> bool {
+    arch == Arch::Aarch64 && matches!(ty, elf::R_AARCH64_CALL26 | elf::R_AARCH64_JUMP26)
+}
+
 /// Where a section of an object went.
 #[derive(Clone, Copy, Debug)]
 enum Place {
@@ -136,6 +200,8 @@ enum Place {
 struct Places {
     sections: Vec<Option<Place>>,
     text: u32,
+    /// The number of the island that its calls may go to.
+    island: Option<usize>,
 }
 
 impl Places {
@@ -164,7 +230,7 @@ impl<'data> Input<'data> {
 
     /// Appends the object's sections to the regions.
     fn place(&self, text: &mut Region, rodata: &mut Region, arch: Arch) -> Result<Places, Error> {
-        let mut places = Places { sections: Vec::with_capacity(self.sections.len()), text: 0 };
+        let mut places = Places { sections: Vec::with_capacity(self.sections.len()), text: 0, island: None };
         for section in self.sections.iter() {
             let flags = section.sh_flags(ENDIAN);
             let wanted = section.sh_type(ENDIAN) != elf::SHT_NULL && flags.contains(elf::SHF_ALLOC);
@@ -191,18 +257,22 @@ impl<'data> Input<'data> {
         Ok(places)
     }
 
+    /// The functions of other objects that this one calls directly.
+    fn callees(&self) -> Result<Vec<FuncIndex>, Error> {
+        let mut callees = Vec::new();
+        for section in self.sections.iter() {
+            let Some((relocations, _)) = section.rela(ENDIAN, self.bytes).map_err(malformed)? else { continue };
+            for relocation in relocations {
+                let branch = is_branch(Arch::Aarch64, relocation.r_type(ENDIAN, false));
+                let Some(symbol) = relocation.symbol(ENDIAN, false).filter(|_| branch) else { continue };
+                callees.extend(self.undefined(self.symbols.symbol(symbol).map_err(malformed)?));
+            }
+        }
+        Ok(callees)
+    }
+
     /// Resolves all relocations of the sections that were placed.
-    #[allow(clippy::too_many_arguments, reason = "they are what a relocation depends on")]
-    fn relocate(
-        &self,
-        places: &Places,
-        base: Base,
-        entries: &[u32],
-        counts: Counts,
-        text: &mut [u8],
-        rodata: &mut [u8],
-        arch: Arch,
-    ) -> Result<(), Error> {
+    fn relocate(&self, places: &Places, map: &Map<'_>, text: &mut [u8], rodata: &mut [u8]) -> Result<(), Error> {
         for section in self.sections.iter() {
             let Some(place) = places.get(section.info_link(ENDIAN).0) else { continue };
             match section.sh_type(ENDIAN) {
@@ -220,13 +290,16 @@ impl<'data> Input<'data> {
                 let symbol =
                     relocation.symbol(ENDIAN, false).ok_or_else(|| malformed("a relocation without a symbol"))?;
                 let symbol = self.symbols.symbol(symbol).map_err(malformed)?;
-                let target = self.target(symbol, places, base, entries, counts)?;
-                let target = target.wrapping_add_signed(relocation.r_addend(ENDIAN));
                 let offset = relocation.r_offset(ENDIAN);
                 let ty = relocation.r_type(ENDIAN, false);
-                let resolved = usize::try_from(offset).map_err(|_| Fault::Beyond).and_then(|within| {
-                    resolve(arch, ty, bytes, within, base.address(place).wrapping_add(offset), target)
-                });
+                let from = map.base.address(place).wrapping_add(offset);
+                let mut target = self.target(symbol, places, map)?.wrapping_add_signed(relocation.r_addend(ENDIAN));
+                if let Some(function) = self.undefined(symbol).filter(|_| is_branch(map.arch, ty)) {
+                    target = map.branch(places, from, target, function);
+                }
+                let resolved = usize::try_from(offset)
+                    .map_err(|_| Fault::Beyond)
+                    .and_then(|within| resolve(map.arch, ty, bytes, within, from, target));
                 resolved.map_err(|fault| match fault {
                     Fault::TooFar => {
                         Error::new(ErrorKind::Limit, "the module's code is too large: a call does not reach")
@@ -238,27 +311,22 @@ impl<'data> Input<'data> {
         Ok(())
     }
 
+    /// The function of the module that a symbol of another object stands for.
+    fn undefined(&self, symbol: &elf::Sym64<LittleEndian>) -> Option<FuncIndex> {
+        if symbol.st_shndx(ENDIAN) == elf::SHN_UNDEF { symbol::parse_func(&self.name(symbol)) } else { None }
+    }
+
     /// The address of a symbol: of its own section, or of a function in another object.
-    fn target(
-        &self,
-        symbol: &elf::Sym64<LittleEndian>,
-        places: &Places,
-        base: Base,
-        entries: &[u32],
-        counts: Counts,
-    ) -> Result<u64, Error> {
+    fn target(&self, symbol: &elf::Sym64<LittleEndian>, places: &Places, map: &Map<'_>) -> Result<u64, Error> {
         let section = symbol.st_shndx(ENDIAN);
         if section == elf::SHN_UNDEF {
-            let name = self.name(symbol);
-            let position = symbol::parse_func(&name).and_then(|func| func.position().checked_sub(counts.imported));
-            let entry = position.and_then(|position| entries.get(position));
-            let entry = entry.ok_or_else(|| malformed(format!("{name} is not defined")))?;
-            return Ok(base.address(Place::Text(*entry)));
+            let address = self.undefined(symbol).and_then(|function| map.function(function));
+            return address.ok_or_else(|| malformed(format!("{} is not defined", self.name(symbol))));
         }
         let place = places.get(SectionIndex(section.0.into()).0);
         let place =
             place.ok_or_else(|| malformed(format!("{} is in a section that is left out", self.name(symbol))))?;
-        Ok(base.address(place).wrapping_add(symbol.st_value(ENDIAN)))
+        Ok(map.base.address(place).wrapping_add(symbol.st_value(ENDIAN)))
     }
 
     fn name(&self, symbol: &elf::Sym64<LittleEndian>) -> String {
@@ -276,13 +344,19 @@ struct Tables {
 }
 
 impl Tables {
-    fn new(objects: &[Object], placed: &[Places], counts: Counts, frames: &mut Frames) -> Result<Self, Error> {
+    fn new(
+        objects: &[Object],
+        placed: &[Places],
+        islands: &[Island],
+        counts: Counts,
+        frames: &mut Frames,
+    ) -> Result<Self, Error> {
         let mut functions = Vec::new();
         let mut wasm_offsets: Vec<WasmOffset> = Vec::new();
         let mut entries: Vec<Option<u32>> = vec![None; counts.defined];
         let mut enters: Vec<Option<u32>> = vec![None; counts.types];
         let mut exits = enters.clone();
-        for (object, places) in objects.iter().zip(placed) {
+        for (position, (object, places)) in objects.iter().zip(placed).enumerate() {
             let start = places.text;
             frames.add(&object.unwind, start)?;
             for symbol in &object.symbols {
@@ -308,6 +382,18 @@ impl Tables {
             for row in none.iter().chain(&object.wasm_offsets) {
                 if wasm_offsets.last().is_none_or(|last| last.wasm != row.wasm) {
                     wasm_offsets.push(WasmOffset { code: start + row.code, wasm: row.wasm });
+                }
+            }
+            // An island lies after the last of its objects. It is called like a function, and has no place in the module either.
+            let island =
+                places.island.filter(|_| placed.get(position + 1).is_none_or(|next| next.island != places.island));
+            let island = island.and_then(|island| islands.get(island)).filter(|island| island.size() > 0);
+            if let Some(island) = island {
+                let size = u32::try_from(island.size()).map_err(|_| too_large())?;
+                frames.add_plain(island.start, size)?;
+                functions.push(FunctionRange { offset: island.start, size, func: None });
+                if wasm_offsets.last().is_none_or(|last| last.wasm != u32::MAX) {
+                    wasm_offsets.push(WasmOffset { code: island.start, wasm: u32::MAX });
                 }
             }
         }
@@ -338,5 +424,85 @@ impl Arch {
             Self::X86_64 => 0xcc,
             Self::Aarch64 => 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Compiler, Cpu, TargetOptions};
+    use wasmo_abi::tunables::{OptLevel, Tunables};
+
+    /// The instruction at an offset of the text.
+    fn word(image: &LinkedImage, offset: u64) -> u32 {
+        let word = usize::try_from(offset).ok().and_then(|offset| image.text.get(offset..)?.first_chunk());
+        u32::from_le_bytes(*word.expect("it is in the text"))
+    }
+
+    /// The lowest `width` bits of `value` as a signed number.
+    fn signed(value: u32, width: u32) -> i64 {
+        i64::from(value.cast_signed() << (32 - width) >> (32 - width))
+    }
+
+    /// Where the veneer at `offset` goes.
+    fn veneer(image: &LinkedImage, offset: u64) -> u64 {
+        let (adrp, add, br) = (word(image, offset), word(image, offset + 4), word(image, offset + 8));
+        assert_eq!((adrp & 0x9f00_001f, add & 0xffc0_03ff, br), (0x9000_0010, 0x9100_0210, 0xd61f_0200));
+        let pages = signed((adrp >> 5 & 0x7_ffff) << 2 | adrp >> 29 & 3, 21);
+        let page = ((TEXT_ADDRESS + offset) & !0xfff).checked_add_signed(pages * 4096).expect("an address");
+        page + u64::from(add >> 10 & 0xfff) - TEXT_ADDRESS
+    }
+
+    #[test]
+    fn calls_that_do_not_reach_go_through_islands() {
+        // Each function calls the one before it and one that is far away, and they are enough for several partitions.
+        let padding = "(local.set 0 (i32.mul (i32.xor (local.get 0) (i32.const 0x12345678)) (i32.const 0x7654321)))";
+        let mut text = "(module (func $f0 (param i32) (result i32) (local.get 0))".to_owned();
+        for index in 1..300 {
+            let calls = format!("(call $f{} (call $f{} (local.get 0)))", index - 1, index / 2);
+            text += &format!("(func $f{index} (param i32) (result i32) {} {calls})", padding.repeat(70));
+        }
+        let bytes = wat::parse_str(text + ")").expect("the text is well-formed");
+        let target = TargetOptions { triple: Some("aarch64-unknown-linux-gnu".into()), cpu: Cpu::Baseline, threads: 1 };
+        let tunables = Tunables { opt_level: OptLevel::None, ..Tunables::default() };
+        let compiler = Compiler::new(tunables, target).expect("the target is known");
+        let info = crate::parse(&bytes).expect("the module is valid");
+        let compiled = compiler.compile(&info, &bytes, &()).expect("the module compiles");
+        let counts = Counts { types: info.types.len(), imported: 0, defined: info.bodies.len() };
+
+        let whole = link(Arch::Aarch64, &compiled.objects, counts).expect("it links");
+        let reach = 16 << 10;
+        let image = link_within(Arch::Aarch64, &compiled.objects, counts, reach).expect("it links");
+        let islands = image.functions.len() - whole.functions.len();
+        assert!((3..=compiled.objects.len()).contains(&islands), "{islands} islands");
+        let rows = |image: &LinkedImage| image.wasm_offsets.iter().filter(|row| row.wasm == u32::MAX).count();
+        assert!(rows(&image) >= rows(&whole));
+
+        let entries: Vec<u64> = image.entries.iter().map(u64::from).collect();
+        let mut through = 0;
+        for range in image.functions.iter() {
+            let Some(func) = range.func else { continue };
+            for offset in (u64::from(range.offset)..u64::from(range.offset + range.size)).step_by(4) {
+                let instruction = word(&image, offset);
+                if instruction >> 26 != 0b10_0101 {
+                    continue;
+                }
+                let distance = signed(instruction, 26) * 4;
+                let mut callee = offset.checked_add_signed(distance).expect("an offset");
+                if !entries.contains(&callee) {
+                    let within = image.functions.iter().find(|range| {
+                        (u64::from(range.offset)..u64::from(range.offset + range.size)).contains(&callee)
+                    });
+                    assert_eq!(within.expect("an island").func, None);
+                    callee = veneer(&image, callee);
+                    through += 1;
+                }
+                let callee = entries.iter().position(|&entry| entry == callee).expect("a function begins there");
+                assert!(callee + 1 == func.position() || callee == func.position() / 2, "{func:?} calls {callee}");
+            }
+        }
+        assert!(through > 2, "{through} calls through islands");
+        // Islands are described, so that a backtrace can begin in one.
+        assert_eq!(image.frames.size() - whole.frames.size(), 20 * islands, "each island has one description");
     }
 }

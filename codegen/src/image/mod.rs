@@ -1,13 +1,14 @@
 //! From the objects of a module to an artefact: one image of its code, at fixed distances, in an ELF file.
 //!
 //! [`link`] lays the objects' code and constants out and resolves everything that refers to something ([`relocation`]), so that an image runs wherever it is mapped,
-//! as it is. [`frames`] makes one table of the objects' call frame information. [`elf`] writes an image, with the parts of an artefact that
+//! as it is; [`island`] helps calls that do not reach. [`frames`] makes one table of the objects' call frame information. [`elf`] writes an image, with the parts of an artefact that
 //! are not the linker's, to a file that debuggers and profilers can read.
 //!
 //! Nothing here needs LLVM, nor a processor of the kind that the code is for.
 
 mod elf;
 mod frames;
+mod island;
 pub(crate) mod link;
 mod relocation;
 
