@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{instance, instance_with, run};
+use common::{compiled, instance, instance_with, run};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use wasmo::{
@@ -188,7 +188,7 @@ fn one_function_has_several_callers() -> Result<()> {
             r#"(module (import "" "" (func $host)) (global (export "id") i32 (i32.const {id}))
                 (func (export "run") call $host))"#
         );
-        let module = Module::new(&engine, text)?;
+        let module = compiled(&engine, text)?;
         instances.push(Instance::new(&mut store, &module, &[host.into()])?);
     }
     for instance in [2, 0, 1] {
@@ -290,7 +290,7 @@ fn a_function_of_another_store_is_refused() {
 #[test]
 fn references_of_another_store_are_refused() -> Result<()> {
     let engine = Engine::default();
-    let module = Module::new(&engine, r#"(module (func (export "f") (param funcref externref)))"#)?;
+    let module = compiled(&engine, r#"(module (func (export "f") (param funcref externref)))"#)?;
     let mut store = Store::new(&engine, ());
     let instance = Instance::new(&mut store, &module, &[])?;
     let f = instance.get_typed_func::<(Option<Func>, Option<ExternRef>), ()>(&mut store, "f")?;

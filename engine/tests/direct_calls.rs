@@ -2,12 +2,12 @@
 
 mod common;
 
-use common::{instance_with, names, run, trap};
+use common::{compiled, instance_with, names, run, trap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use wasmo::{
-    Caller, Config, Engine, Error, Extern, ExternRef, Func, FuncType, Instance, Module, Result, Store, Trap,
+    Caller, Config, Engine, Error, Extern, ExternRef, Func, FuncType, Instance, Result, Store, Trap,
     UpdateDeadline, V128, bail,
 };
 
@@ -34,7 +34,7 @@ macro_rules! goes_through {
         let engine = Engine::default();
         let mut store = Store::new(&engine, ());
         let host = Func::wrap(&mut store, $host);
-        let module = Module::new(&engine, forwarding(&host.ty(&store)))?;
+        let module = compiled(&engine, forwarding(&host.ty(&store)))?;
         let instance = Instance::new(&mut store, &module, &[host.into()])?;
         for name in ["import", "table", "tail"] {
             let func = instance.get_typed_func::<($($ty,)*), $result>(&mut store, name)?;
@@ -456,7 +456,7 @@ fn interruptions_between_short_calls() -> Result<()> {
 #[test]
 fn each_importer_has_its_record() -> Result<()> {
     let engine = Engine::default();
-    let module = Module::new(
+    let module = compiled(
         &engine,
         r#"(module (import "" "" (func $host (result i32))) (global (export "id") (mut i32) (i32.const 0))
             (func (export "run") (result i32) call $host))"#,

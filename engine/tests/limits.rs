@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::{instance_with, run};
+use common::{compiled, instance_with, run};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmo::{
-    Engine, Instance, Memory, MemoryType, Module, Ref, RefType, ResourceLimiter, Result, Store, StoreLimits,
+    Engine, Instance, Memory, MemoryType, Ref, RefType, ResourceLimiter, Result, Store, StoreLimits,
     StoreLimitsBuilder, Table, TableType, bail,
 };
 
@@ -76,7 +76,7 @@ fn numbers_are_limited() -> Result<()> {
     let limits = StoreLimitsBuilder::new().instances(3).memories(4).tables(3).build();
     let (mut store, _) = limited(limits)?;
     let engine = store.engine().clone();
-    let module = Module::new(&engine, "(module)")?;
+    let module = compiled(&engine, "(module)")?;
     Instance::new(&mut store, &module, &[])?;
     Instance::new(&mut store, &module, &[])?;
     let error = Instance::new(&mut store, &module, &[]).unwrap_err();

@@ -2,12 +2,12 @@
 
 mod common;
 
-use common::trap;
+use common::{compiled, trap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wasmo::{
-    Caller, Config, Engine, Extern, FuncType, Instance, InstancePre, Linker, Memory, MemoryType, Module,
+    Caller, Config, Engine, Extern, FuncType, Instance, InstancePre, Linker, Memory, MemoryType,
     PoolConcurrencyLimitError, PoolingConfig, Ref, RefType, Result, Store, StoreLimits, StoreLimitsBuilder, Table,
     TableType, Trap, Val, ValType,
 };
@@ -31,7 +31,7 @@ fn config(set: impl FnOnce(&mut PoolingConfig)) -> Config {
 }
 
 fn pre<T: 'static>(engine: &Engine, text: &str) -> Result<InstancePre<T>> {
-    Linker::new(engine).instantiate_pre(&Module::new(engine, text)?)
+    Linker::new(engine).instantiate_pre(&compiled(engine, text)?)
 }
 
 fn call<T: 'static>(store: &mut Store<T>, instance: Instance, name: &str, argument: i32) -> Result<i32> {
@@ -160,12 +160,12 @@ fn a_segment_out_of_bounds_traps_and_what_came_before_it_stays() -> Result<()> {
         r#"(module (memory (export "m") 1) (table (export "t") 4 funcref)
             (func (export "call") (param i32) (result i32) (call_indirect (result i32) (local.get 0))))"#,
     )?;
-    let data = Module::new(
+    let data = compiled(
         &engine,
         r#"(module (import "" "m" (memory 1)) (data (i32.const 0) "first") (data (i32.const 65533) "second") (data (i32.const 100) "third"))"#,
     )?;
     // Its own memory would start as an image, had the elements fitted.
-    let elements = Module::new(
+    let elements = compiled(
         &engine,
         format!(
             r#"(module (import "" "t" (table 4 funcref)) (memory 1) (data (i32.const 0) "{}")
@@ -243,7 +243,7 @@ fn handles_of_a_store_do_not_stop_the_next() -> Result<()> {
     })?;
     let text =
         r#"(module (import "" "host" (func $host (result i32))) (func (export "run") (result i32) (call $host)))"#;
-    let module = linker.instantiate_pre(&Module::new(&engine, text)?)?;
+    let module = linker.instantiate_pre(&compiled(&engine, text)?)?;
     let mut handles = Vec::new();
     for _ in 0..5 {
         let mut store = Store::new(&engine, handles.clone());
@@ -262,7 +262,7 @@ fn each_store_calls_its_own_host_functions() -> Result<()> {
     let engine = Engine::new(&config(|_| ()))?;
     let text = r#"(module (import "" "f" (func $f (result i32))) (table 1 funcref) (elem (i32.const 0) $f) (export "f" (func $f))
         (func (export "direct") (result i32) (call $f)) (func (export "indirect") (result i32) (call_indirect (result i32) (i32.const 0))))"#;
-    let module = Module::new(&engine, text)?;
+    let module = compiled(&engine, text)?;
     let dropped = Arc::new(AtomicUsize::new(0));
     struct Counted(Arc<AtomicUsize>);
     impl Drop for Counted {
@@ -304,7 +304,7 @@ fn instances_go_from_store_to_store_in_any_order() -> Result<()> {
         (func (export "run") (result i32) (i32.store8 (i32.const 3) (i32.const 1)) (call $f)))"#;
     let mut linker = Linker::new(&engine);
     linker.func_wrap("", "f", |caller: Caller<'_, i32>| *caller.data())?;
-    let module = linker.instantiate_pre(&Module::new(&engine, text)?)?;
+    let module = linker.instantiate_pre(&compiled(&engine, text)?)?;
     let mut stores = Vec::new();
     for round in 0..200_usize {
         let number = i32::try_from(round)?;
@@ -391,7 +391,7 @@ fn an_instance_calls_each_kind_of_host_function_by_its_own_code() -> Result<()> 
     let engine = Engine::new(&config(|pooling| {
         pooling.total_core_instances(1).total_tables(1);
     }))?;
-    let module = Module::new(
+    let module = compiled(
         &engine,
         r#"(module (type $t (func (param i32) (result i32))) (import "" "f" (func $f (type $t)))
             (table funcref (elem $f)) (export "f" (func $f))

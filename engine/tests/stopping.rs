@@ -2,12 +2,12 @@
 
 mod common;
 
-use common::{instance, instance_with, run, trap};
+use common::{compiled, instance, instance_with, run, trap};
 use std::io::{PipeWriter, Read as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use wasmo::{Caller, Config, Engine, Func, Instance, Linker, Module, Result, Store, Trap, UpdateDeadline, bail};
+use wasmo::{Caller, Config, Engine, Func, Instance, Linker, Result, Store, Trap, UpdateDeadline, bail};
 
 const SPIN: &str = r#"(module
     (func (export "spin") (loop br 0))
@@ -78,7 +78,7 @@ fn waiting() -> Result<(Store<u32>, Instance, PipeWriter)> {
     })?;
     let text = r#"(module (import "" "wait" (func $wait)) (func (export "run") (loop (call $wait) (br 0))))"#;
     let mut store = Store::new(&engine, 0);
-    let instance = linker.instantiate(&mut store, &Module::new(&engine, text)?)?;
+    let instance = linker.instantiate(&mut store, &compiled(&engine, text)?)?;
     Ok((store, instance, writer))
 }
 

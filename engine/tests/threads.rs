@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::trap;
+use common::{compiled, trap};
 use std::time::Duration;
 use wasmo::{Caller, Engine, Extern, Linker, Module, Result, Store, Trap};
 
@@ -42,7 +42,7 @@ fn work(engine: &Engine, linker: &Linker<()>, module: &Module, rounds: i32) -> R
 #[test]
 fn stores_do_not_disturb_each_other() -> Result<()> {
     let engine = Engine::new(wasmo::Config::new().max_wasm_stack(128 << 10))?;
-    let module = Module::new(&engine, TEXT)?;
+    let module = compiled(&engine, TEXT)?;
     let mut linker = Linker::new(&engine);
     linker.func_wrap("host", "back", |mut caller: Caller<'_, ()>, n: i32| -> Result<i32> {
         let twice = caller.get_export("twice").and_then(Extern::into_func).expect("exported");
@@ -68,7 +68,7 @@ fn modules_come_and_go() -> Result<()> {
                             r#"(module (func (export "number") (result i32) i32.const {number})
                                 (func (export "fail") (result i32) unreachable))"#
                         );
-                        let module = Module::new(engine, text)?;
+                        let module = compiled(engine, text)?;
                         let mut store = Store::new(engine, ());
                         let instance = wasmo::Instance::new(&mut store, &module, &[])?;
                         drop(module);

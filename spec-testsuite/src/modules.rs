@@ -1,12 +1,14 @@
 //! [`Modules`]: the ways in which a script's modules become code.
 //!
-//! A script only has binaries. [`Compiled`] compiles them as users do; [`Artifacts`] compiles them ahead, and loads the artefact. To run scripts on a machine that cannot
-//! compile, [`Recorder`] compiles ahead for that machine whatever it sees while the scripts run here, and [`Bundle`] loads there what was recorded.
+//! A script only has binaries. [`Compiled`] compiles them as users do; [`Artifacts`] compiles them ahead, and loads the artefact. For scripts to run on a machine that cannot
+//! compile, another compiles all that they may ask for ([`Script::binaries`](crate::Script::binaries)) to a [`Bundle`], which loads them there.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Error, Result, anyhow};
+#[cfg(feature = "compiler")]
+use anyhow::Context;
+use anyhow::{Error, Result, anyhow};
 #[cfg(feature = "compiler")]
 use wasmo::{CompileError, CompileErrorKind};
 use wasmo::{Engine, Module};
@@ -82,98 +84,72 @@ impl Modules for Artifacts {
     }
 }
 
-/// Compiles for here, and for another machine to a directory.
-#[cfg(feature = "compiler")]
-#[derive(Debug)]
-pub struct Recorder {
-    directory: PathBuf,
-    foreign: Engine,
-}
-
-#[cfg(feature = "compiler")]
-impl Recorder {
-    /// Records in `directory`, which exists; `foreign` compiles for the other machine.
-    pub fn new(directory: impl Into<PathBuf>, foreign: Engine) -> Self {
-        Self { directory: directory.into(), foreign }
-    }
-}
-
-#[cfg(feature = "compiler")]
-impl Modules for Recorder {
-    fn load(&self, engine: &Engine, binary: &[u8]) -> Result<Module, Refusal> {
-        match self.foreign.precompile_module(binary) {
-            Ok(artifact) => write(&artifact_path(&self.directory, binary), &artifact)?,
-            Err(error) => {
-                let refusal = Refusal::from(error);
-                let text = format!("{}\n{:#}", if refusal.breaks_a_rule { RULE } else { OTHER }, refusal.error);
-                write(&refusal_path(&self.directory, binary), text.as_bytes())?;
-            }
-        }
-        Compiled.load(engine, binary)
-    }
-
-    fn validate(&self, engine: &Engine, binary: &[u8]) -> Result<(), Refusal> {
-        Compiled.validate(engine, binary)
-    }
-}
-
-/// Loads what a [`Recorder`] has left in a directory.
+/// Modules that were compiled ahead, in a directory.
 #[derive(Debug)]
 pub struct Bundle {
     directory: PathBuf,
 }
 
 impl Bundle {
-    /// What was recorded in `directory`, which nobody but the recorder writes to.
+    /// The modules in `directory`, which exists and belongs to this bundle alone.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self { directory: directory.into() }
     }
 
-    fn refusal(&self, binary: &[u8]) -> Option<Refusal> {
-        let text = fs::read_to_string(refusal_path(&self.directory, binary)).ok()?;
-        let (kind, message) = text.split_once('\n')?;
-        Some(Refusal { breaks_a_rule: kind == RULE, error: anyhow!("{message}") })
+    /// Adds the module with this binary, compiled by `engine`, or why that refuses it. `engine` has to be configured as the one that will load it is, but for the
+    /// target. A module that is there already is left as it is. Several threads may add modules at the same time.
+    ///
+    /// # Errors
+    /// When the files cannot be written.
+    #[cfg(feature = "compiler")]
+    pub fn record(&self, engine: &Engine, binary: &[u8]) -> Result<()> {
+        if self.artifact(binary).exists() || self.refusal(binary).exists() {
+            return Ok(());
+        }
+        let (path, content) = match engine.precompile_module(binary) {
+            Ok(artifact) => (self.artifact(binary), artifact),
+            Err(error) => {
+                let Refusal { breaks_a_rule, error } = Refusal::from(error);
+                let kind = if breaks_a_rule { RULE } else { OTHER };
+                (self.refusal(binary), format!("{kind}\n{error:#}").into_bytes())
+            }
+        };
+        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    fn artifact(&self, binary: &[u8]) -> PathBuf {
+        self.directory.join(name(binary)).with_extension("wasmo")
+    }
+
+    fn refusal(&self, binary: &[u8]) -> PathBuf {
+        self.directory.join(name(binary)).with_extension("refused")
+    }
+
+    fn refused(&self, binary: &[u8]) -> Result<(), Refusal> {
+        let Ok(text) = fs::read_to_string(self.refusal(binary)) else { return Ok(()) };
+        let (kind, message) = text.split_once('\n').unwrap_or_default();
+        Err(Refusal { breaks_a_rule: kind == RULE, error: anyhow!("{message}") })
     }
 }
 
 impl Modules for Bundle {
     fn load(&self, engine: &Engine, binary: &[u8]) -> Result<Module, Refusal> {
-        if let Some(refusal) = self.refusal(binary) {
-            return Err(refusal);
-        }
+        self.refused(binary)?;
         // SAFETY: the directory is the recorder's.
-        Ok(unsafe { Module::deserialize_file(engine, artifact_path(&self.directory, binary)) }?)
+        Ok(unsafe { Module::deserialize_file(engine, self.artifact(binary)) }?)
     }
 
     fn validate(&self, _: &Engine, binary: &[u8]) -> Result<(), Refusal> {
-        match self.refusal(binary) {
-            Some(refusal) => Err(refusal),
-            None if artifact_path(&self.directory, binary).exists() => Ok(()),
-            None => Err(anyhow!("the module was not recorded").into()),
-        }
+        self.refused(binary)?;
+        if self.artifact(binary).exists() { Ok(()) } else { Err(anyhow!("the module was not recorded").into()) }
     }
 }
 
+/// The first lines of files of refusals.
 const RULE: &str = "rule";
+#[cfg(feature = "compiler")]
 const OTHER: &str = "other";
 
 fn name(binary: &[u8]) -> String {
     blake3::hash(binary).to_hex().to_string()
-}
-
-fn artifact_path(directory: &Path, binary: &[u8]) -> PathBuf {
-    directory.join(name(binary)).with_extension("wasmo")
-}
-
-fn refusal_path(directory: &Path, binary: &[u8]) -> PathBuf {
-    directory.join(name(binary)).with_extension("refused")
-}
-
-#[cfg(feature = "compiler")]
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    // Tests on several threads may see the same module; the one that is last writes what the others have.
-    let temporary = path.with_extension(format!("{:?}.tmp", std::thread::current().id()));
-    fs::write(&temporary, bytes)
-        .and_then(|()| fs::rename(&temporary, path))
-        .with_context(|| format!("cannot write {}", path.display()))
 }

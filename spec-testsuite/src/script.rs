@@ -67,10 +67,7 @@ impl<'a> Script<'a> {
             report.failed.push(Failure { file: self.name.to_owned(), line: line + 1, column: column + 1, reason });
         };
 
-        let mut lexer = Lexer::new(self.text);
-        // Scripts of the specification have strings with bidirectional marks in them.
-        lexer.allow_confusing_unicode(true);
-        let buffer = match ParseBuffer::new_with_lexer(lexer) {
+        let buffer = match self.buffer() {
             Ok(buffer) => buffer,
             Err(error) => {
                 fail(&mut report, error.span(), format!("the script cannot be read: {}", error.message()));
@@ -103,6 +100,34 @@ impl<'a> Script<'a> {
             }
         }
         report
+    }
+
+    /// The binaries of all modules that running the script may ask for, in order; those whose text has none are left out. None when the script cannot be read.
+    pub fn binaries(&self) -> Vec<Vec<u8>> {
+        let Ok(buffer) = self.buffer() else { return Vec::new() };
+        let Ok(script) = parser::parse::<Wast<'_>>(&buffer) else { return Vec::new() };
+        script.directives.into_iter().filter_map(binary).collect()
+    }
+
+    fn buffer(&self) -> Result<ParseBuffer<'a>, wast::Error> {
+        let mut lexer = Lexer::new(self.text);
+        // Scripts of the specification have strings with bidirectional marks in them.
+        lexer.allow_confusing_unicode(true);
+        ParseBuffer::new_with_lexer(lexer)
+    }
+}
+
+/// The binary of the module in a directive.
+fn binary(directive: WastDirective<'_>) -> Option<Vec<u8>> {
+    match directive {
+        WastDirective::Module(mut module)
+        | WastDirective::ModuleDefinition(mut module)
+        | WastDirective::AssertMalformed { mut module, .. }
+        | WastDirective::AssertInvalid { mut module, .. } => module.encode().ok(),
+        WastDirective::AssertUnlinkable { mut module, .. }
+        | WastDirective::AssertReturn { exec: WastExecute::Wat(mut module), .. }
+        | WastDirective::AssertTrap { exec: WastExecute::Wat(mut module), .. } => module.encode().ok(),
+        _ => None,
     }
 }
 

@@ -1,14 +1,20 @@
 //! Real programs from package registries, run as users run them: commands through `wasmo run`, libraries through the embedding API.
 //!
 //! `scripts/fetch-real` puts them in `target/real`; `make real` does both. Without that step the tests are ignored, not passed.
+//!
+//! `scripts/test-aarch64` runs the commands elsewhere: with `$WASMO_TEST_COMMAND` (words), on what it has compiled to `$WASMO_TEST_MODULES`.
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use wasmo::{Engine, Instance, Linker, Memory, Module, Store};
 use wasmo_wasi::{WasiCtx, WasiCtxBuilder};
 
 fn program(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real").join(name);
+    let path = match env::var_os("WASMO_TEST_MODULES") {
+        Some(compiled) => Path::new(&compiled).join(format!("{name}.wasmo")),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real").join(name),
+    };
     assert!(path.exists(), "{} is missing: run scripts/fetch-real", path.display());
     path
 }
@@ -16,8 +22,10 @@ fn program(name: &str) -> PathBuf {
 fn wasmo(args: &[&str]) -> Output {
     // Not the user's cache. What is in it belongs to this state of the compiler's sources, and spares compiling CPython for each test.
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("real-cache");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wasmo"));
-    command.args(args).env("WASMO_CACHE_DIR", cache);
+    let command = env::var("WASMO_TEST_COMMAND").unwrap_or_else(|_| env!("CARGO_BIN_EXE_wasmo").to_owned());
+    let mut words = command.split_whitespace();
+    let mut command = Command::new(words.next().expect("a command"));
+    command.args(words).args(args).env("WASMO_CACHE_DIR", cache);
     command.output().expect("the wasmo command can be started")
 }
 

