@@ -5,7 +5,7 @@ CARGO ?= cargo
 RUN = target/release/wasmo
 SCHEME = guests/built/interp.wasm
 
-.PHONY: help setup build demo test lint unit spec real guests invariants fuzz bench slim install
+.PHONY: help setup build demo test test-aarch64 lint unit spec real guests invariants fuzz bench slim install
 
 # Where `make install` puts things; DESTDIR stands before it, for those who make packages.
 PREFIX ?= /usr/local
@@ -15,6 +15,7 @@ help:
 	@echo 'make demo    build wasmo and run a Scheme program on it'
 	@echo 'make test    lints, unit tests, conformance, differential and real programs'
 	@echo 'make real    the real programs only (CPython, resvg, QuickJS, Graphviz)'
+	@echo 'make test-aarch64   conformance, tests and CPython on AArch64, emulated'
 	@echo 'make fuzz    differential testing without end (N=modules, SEED=first seed)'
 	@echo 'make bench   wasmo and its peers side by side'
 	@echo 'make slim    the command without its compiler, which runs compiled modules only (target/slim/wasmo)'
@@ -31,6 +32,11 @@ demo: build
 	$(RUN) run --stats $(SCHEME) --demo
 
 test: setup lint invariants unit guests real
+	scripts/test-aarch64 quick
+
+# All of it; `make test` has what does not take long.
+test-aarch64: setup
+	scripts/test-aarch64
 
 lint:
 	$(CARGO) fmt --all --check
