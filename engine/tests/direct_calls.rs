@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use wasmo::{
-    Caller, Config, Engine, Error, Extern, ExternRef, Func, FuncType, Instance, Result, Store, Trap,
-    UpdateDeadline, V128, bail,
+    Caller, Config, Engine, Error, Extern, ExternRef, Func, FuncType, Instance, Result, Store, Trap, UpdateDeadline,
+    V128, bail,
 };
 
 /// A module that hands its parameters on to the host, which it calls as an import and through a table, and answers what that answers.
