@@ -119,7 +119,8 @@ impl Backtrace {
         steps: &mut usize,
         read: &impl Fn(usize) -> Option<usize>,
     ) {
-        while *steps > 0 && at.sp < end {
+        // On AArch64, a function that was entered directly and has no frame traps with the stack pointer that it was entered with.
+        while *steps > 0 && (at.sp < end || (at.sp == end && exact)) {
             *steps -= 1;
             // A return address may be the first byte of something else when the call was the last instruction.
             let Some(pc) = at.pc.checked_sub(usize::from(!exact)) else { return };
