@@ -211,6 +211,7 @@ macro_rules! groups {
                 Configuration::$configuration().check(Group::$kind($kind::$group));
             })+
 
+            #[cfg(feature = "compiler")]
             pub const GROUPS: &[Group] = &[$(Group::$kind($kind::$group)),+];
         })+
     };
