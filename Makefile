@@ -32,9 +32,8 @@ demo: build
 	$(RUN) run --stats $(SCHEME) --demo
 
 test: setup lint invariants unit guests real
-	scripts/test-aarch64 quick
 
-# All of it; `make test` has what does not take long.
+# Not a part of `make test`, for the time it takes.
 test-aarch64: setup
 	scripts/test-aarch64
 
