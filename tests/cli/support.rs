@@ -55,6 +55,7 @@ impl Folder {
     }
 
     /// Runs `wasmo` with these arguments and this input.
+    #[cfg(feature = "compiler")]
     #[track_caller]
     pub fn wasmo_with_input(&self, args: &[&str], input: &str) -> Answer {
         let mut command = self.command(args);
