@@ -217,111 +217,68 @@ macro_rules! groups {
     };
 }
 
-groups! {
-    default {
-        version_1 = SpecVersion(V1),
-        version_2 = SpecVersion(V2),
-        version_3 = SpecVersion(V3),
-        latest = SpecVersion(Latest),
-        annotations = Proposal(Annotations),
-        bulk_memory = Proposal(BulkMemoryOperations),
-        custom_descriptors = Proposal(CustomDescriptors),
-        custom_page_sizes = Proposal(CustomPageSizes),
-        exceptions = Proposal(ExceptionHandling),
-        extended_const = Proposal(ExtendedConst),
-        function_references = Proposal(FunctionReferences),
-        gc = Proposal(GC),
-        memory64 = Proposal(Memory64),
-        multi_memory = Proposal(MultiMemory),
-        multi_value = Proposal(MultiValue),
-        mutable_global = Proposal(MutableGlobal),
-        reference_types = Proposal(ReferenceTypes),
-        relaxed_simd = Proposal(RelaxedSimd),
-        saturating_conversions = Proposal(NontrappingFloatToIntConversions),
-        sign_extension = Proposal(SignExtensionOps),
-        simd = Proposal(Simd),
-        tail_call = Proposal(TailCall),
-        threads = Proposal(Threads),
-        wide_arithmetic = Proposal(WideArithmetic),
-    }
+/// Configurations that run all groups.
+macro_rules! every_group {
+    ($($(#[$condition:meta])? $configuration:ident)+) => {
+        groups! { $($(#[$condition])? $configuration {
+            version_1 = SpecVersion(V1),
+            version_2 = SpecVersion(V2),
+            version_3 = SpecVersion(V3),
+            latest = SpecVersion(Latest),
+            annotations = Proposal(Annotations),
+            bulk_memory = Proposal(BulkMemoryOperations),
+            custom_descriptors = Proposal(CustomDescriptors),
+            custom_page_sizes = Proposal(CustomPageSizes),
+            exceptions = Proposal(ExceptionHandling),
+            extended_const = Proposal(ExtendedConst),
+            function_references = Proposal(FunctionReferences),
+            gc = Proposal(GC),
+            memory64 = Proposal(Memory64),
+            multi_memory = Proposal(MultiMemory),
+            multi_value = Proposal(MultiValue),
+            mutable_global = Proposal(MutableGlobal),
+            reference_types = Proposal(ReferenceTypes),
+            relaxed_simd = Proposal(RelaxedSimd),
+            saturating_conversions = Proposal(NontrappingFloatToIntConversions),
+            sign_extension = Proposal(SignExtensionOps),
+            simd = Proposal(Simd),
+            tail_call = Proposal(TailCall),
+            threads = Proposal(Threads),
+            wide_arithmetic = Proposal(WideArithmetic),
+        })+ }
+    };
+}
+
+/// Configurations that run the groups of what wasmo has, without those that repeat them.
+macro_rules! core_groups {
+    ($($(#[$condition:meta])? $configuration:ident)+) => {
+        groups! { $($(#[$condition])? $configuration {
+            version_1 = SpecVersion(V1),
+            version_2 = SpecVersion(V2),
+            multi_memory = Proposal(MultiMemory),
+            relaxed_simd = Proposal(RelaxedSimd),
+            simd = Proposal(Simd),
+            tail_call = Proposal(TailCall),
+        })+ }
+    };
+}
+
+every_group! {
+    default
     #[cfg(feature = "compiler")]
-    artifacts {
-        version_1 = SpecVersion(V1),
-        version_2 = SpecVersion(V2),
-        version_3 = SpecVersion(V3),
-        latest = SpecVersion(Latest),
-        annotations = Proposal(Annotations),
-        bulk_memory = Proposal(BulkMemoryOperations),
-        custom_descriptors = Proposal(CustomDescriptors),
-        custom_page_sizes = Proposal(CustomPageSizes),
-        exceptions = Proposal(ExceptionHandling),
-        extended_const = Proposal(ExtendedConst),
-        function_references = Proposal(FunctionReferences),
-        gc = Proposal(GC),
-        memory64 = Proposal(Memory64),
-        multi_memory = Proposal(MultiMemory),
-        multi_value = Proposal(MultiValue),
-        mutable_global = Proposal(MutableGlobal),
-        reference_types = Proposal(ReferenceTypes),
-        relaxed_simd = Proposal(RelaxedSimd),
-        saturating_conversions = Proposal(NontrappingFloatToIntConversions),
-        sign_extension = Proposal(SignExtensionOps),
-        simd = Proposal(Simd),
-        tail_call = Proposal(TailCall),
-        threads = Proposal(Threads),
-        wide_arithmetic = Proposal(WideArithmetic),
-    }
-    strict_traps {
-        version_1 = SpecVersion(V1),
-        version_2 = SpecVersion(V2),
-        multi_memory = Proposal(MultiMemory),
-        relaxed_simd = Proposal(RelaxedSimd),
-        simd = Proposal(Simd),
-        tail_call = Proposal(TailCall),
-    }
-    unoptimised {
-        version_1 = SpecVersion(V1),
-        version_2 = SpecVersion(V2),
-        multi_memory = Proposal(MultiMemory),
-        relaxed_simd = Proposal(RelaxedSimd),
-        simd = Proposal(Simd),
-        tail_call = Proposal(TailCall),
-    }
-    pooled {
-        version_1 = SpecVersion(V1),
-        version_2 = SpecVersion(V2),
-        multi_memory = Proposal(MultiMemory),
-        relaxed_simd = Proposal(RelaxedSimd),
-        simd = Proposal(Simd),
-        tail_call = Proposal(TailCall),
-    }
+    artifacts
+}
+
+core_groups! {
+    strict_traps
+    unoptimised
+    pooled
     #[cfg(feature = "compiler")]
-    lift_off {
-        version_1 = SpecVersion(V1),
-        version_2 = SpecVersion(V2),
-        multi_memory = Proposal(MultiMemory),
-        relaxed_simd = Proposal(RelaxedSimd),
-        simd = Proposal(Simd),
-        tail_call = Proposal(TailCall),
-    }
+    lift_off
     #[cfg(feature = "compiler")]
-    tiers {
-        version_1 = SpecVersion(V1),
-        version_2 = SpecVersion(V2),
-        multi_memory = Proposal(MultiMemory),
-        relaxed_simd = Proposal(RelaxedSimd),
-        simd = Proposal(Simd),
-        tail_call = Proposal(TailCall),
-    }
+    tiers
     #[cfg(feature = "compiler")]
-    osr {
-        version_1 = SpecVersion(V1),
-        version_2 = SpecVersion(V2),
-        multi_memory = Proposal(MultiMemory),
-        relaxed_simd = Proposal(RelaxedSimd),
-        simd = Proposal(Simd),
-        tail_call = Proposal(TailCall),
-    }
+    osr
 }
 
 /// The crate's groups are all there, and lists name no others than are run.
