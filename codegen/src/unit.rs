@@ -100,7 +100,7 @@ impl Source {
                     return;
                 }
                 for position in start..count.min(start + VALIDATED_AT_ONCE) {
-                    match self.validate_body(position, allocations) {
+                    match self.parsed.validate_body(position, &self.bytes, allocations) {
                         Ok(given_back) => allocations = given_back,
                         Err(error) => {
                             let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
@@ -122,17 +122,6 @@ impl Source {
             Some(error) => Err(error),
             None => Ok(()),
         }
-    }
-
-    fn validate_body(
-        &self,
-        position: usize,
-        allocations: FuncValidatorAllocations,
-    ) -> Result<FuncValidatorAllocations, Error> {
-        let func = self.parsed.to_validate(position).ok_or_else(|| Error::internal("a function is missing"))?;
-        let mut validator = func.into_validator(allocations);
-        validator.validate(&self.parsed.body(position, &self.bytes)?).map_err(|error| Error::invalid(&error))?;
-        Ok(validator.into_allocations())
     }
 
     /// The functions that the one at `position` calls directly and that the module defines, in the order of the first calls.

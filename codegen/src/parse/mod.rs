@@ -40,6 +40,22 @@ impl ParsedModule {
         })
     }
 
+    /// Checks the body of the function at `position` among the defined ones. Answers the validator's allocations for further use.
+    ///
+    /// # Errors
+    /// When the body is malformed or invalid; an internal one when `bytes` are not the module's.
+    pub fn validate_body(
+        &self,
+        position: usize,
+        bytes: &[u8],
+        allocations: FuncValidatorAllocations,
+    ) -> Result<FuncValidatorAllocations, Error> {
+        let func = self.to_validate(position).ok_or_else(|| Error::internal("a function is missing"))?;
+        let mut validator = func.into_validator(allocations);
+        validator.validate(&self.body(position, bytes)?).map_err(|error| Error::invalid(&error))?;
+        Ok(validator.into_allocations())
+    }
+
     /// The body of the function at `position` among the defined ones.
     ///
     /// # Errors
@@ -77,10 +93,7 @@ pub fn validate(bytes: &[u8]) -> Result<(), Error> {
     let module = parse_full(bytes)?;
     let mut allocations = FuncValidatorAllocations::default();
     for position in 0..module.funcs.len() {
-        let Some(func) = module.to_validate(position) else { continue };
-        let mut validator = func.into_validator(allocations);
-        validator.validate(&module.body(position, bytes)?).map_err(|error| Error::invalid(&error))?;
-        allocations = validator.into_allocations();
+        allocations = module.validate_body(position, bytes, allocations)?;
     }
     Ok(())
 }
