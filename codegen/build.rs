@@ -12,8 +12,17 @@ use std::process::Command;
 
 use object::{Object, ObjectSymbol};
 
-const SOURCES: [&str; 8] =
-    ["arrays.cpp", "emitter.cpp", "epoch.cpp", "optimize.cpp", "protect.cpp", "session.cpp", "slab.cpp", "target.cpp"];
+const SOURCES: [&str; 9] = [
+    "arrays.cpp",
+    "emitter.cpp",
+    "epoch.cpp",
+    "optimize.cpp",
+    "protect.cpp",
+    "quiet.cpp",
+    "session.cpp",
+    "slab.cpp",
+    "target.cpp",
+];
 const PREFIX: &str = "LLVM_SYS_221_PREFIX";
 
 fn main() {

@@ -2,6 +2,7 @@
 
 #include "optimize.h"
 #include "arrays.h"
+#include "quiet.h"
 #include "llvm/Analysis/CFG.h"
 #include "llvm/Analysis/CGSCCPassManager.h"
 #include "llvm/Analysis/LoopAnalysisManager.h"
@@ -48,7 +49,9 @@ void wasmo_optimize_module(Module &module, TargetMachine &machine, bool light) {
   tuning.CallGraphProfile = false;
 
   PassBuilder builder(&machine, tuning);
+  wasmo_register_quiet_passes(builder);
   wasmo_register_array_passes(builder);
+  wasmo_mark_quiet(module);
 
   LoopAnalysisManager loops;
   FunctionAnalysisManager functions;
@@ -66,5 +69,8 @@ void wasmo_optimize_module(Module &module, TargetMachine &machine, bool light) {
   ModulePassManager passes;
   cantFail(builder.parsePassPipeline(passes, CLEAN_UP));
   passes.run(module, modules);
+  for (Function &function : module)
+    if (!function.isDeclaration())
+      wasmo_settle_quiet(function);
   spare_straight_lines(module);
 }

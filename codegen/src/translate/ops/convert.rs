@@ -2,7 +2,7 @@
 
 use inkwell::FloatPredicate;
 use inkwell::types::{BasicTypeEnum, IntType};
-use inkwell::values::{FloatValue, InstructionOpcode, IntValue};
+use inkwell::values::{BasicValueEnum, CallSiteValue, FloatValue, InstructionOpcode, IntValue};
 use wasmo_abi::trap::TrapCode;
 use wasmparser::Operator::{self, *};
 
@@ -67,6 +67,9 @@ const TWO_32: f64 = 4_294_967_296.0;
 const TWO_63: f64 = 9_223_372_036_854_775_808.0;
 const TWO_64: f64 = 18_446_744_073_709_551_616.0;
 
+/// Intrinsic functions for f64 that change the sign of their first operand and nothing else.
+const SIGN_CHANGES: [&[u8]; 2] = [b"llvm.fabs.f64", b"llvm.copysign.f64"];
+
 /// All bounds are exact in the type converted from. Where the integer below the least one is exact too, what is greater fits; where it is
 /// not, what is not less than the least one does.
 fn truncation<'ctx>(operator: &Operator<'_>, types: &Types<'ctx>) -> Option<Truncation<'ctx>> {
@@ -107,14 +110,32 @@ pub fn translate(t: &mut FunctionTranslator<'_, '_>, operator: &Operator<'_>) ->
     } else if matches!(operator, F32DemoteF64) {
         let a = t.pop_float()?;
         // LLVM folds the demotion of a promotion to nothing, with which a signalling NaN would stay one.
-        let promoted =
-            t.ir.instruction(a).is_some_and(|instruction| instruction.get_opcode() == InstructionOpcode::FPExt);
-        let a = if promoted { fence(t, a)? } else { a };
+        let a = if is_promoted(t, a) { fence(t, a)? } else { a };
         t.push(t.ir.cast(InstructionOpcode::FPTrunc, a, types.f32)?);
     } else {
         return Ok(false);
     }
     Ok(true)
+}
+
+/// Whether `a` is the promotion of something, but for the sign, through a change of which LLVM looks.
+fn is_promoted<'ctx>(t: &FunctionTranslator<'_, 'ctx>, mut a: FloatValue<'ctx>) -> bool {
+    while let Some(instruction) = t.ir.instruction(a) {
+        let changes_sign = match instruction.get_opcode() {
+            InstructionOpcode::FPExt => return true,
+            InstructionOpcode::FNeg => true,
+            InstructionOpcode::Call => CallSiteValue::try_from(instruction)
+                .ok()
+                .and_then(|call| call.get_called_fn_value())
+                .is_some_and(|called| SIGN_CHANGES.contains(&called.get_name().to_bytes())),
+            _ => false,
+        };
+        match instruction.get_operand(0).and_then(|operand| operand.value()) {
+            Some(BasicValueEnum::FloatValue(operand)) if changes_sign => a = operand,
+            _ => break,
+        }
+    }
+    false
 }
 
 fn fits<'ctx>(

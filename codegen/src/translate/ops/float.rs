@@ -150,5 +150,6 @@ fn extreme_by_comparison<'ctx>(
     };
     let joined = ir.builder().build_bit_cast(joined, a.get_type(), "")?;
     let unordered = ir.fcmp(FloatPredicate::UNO, a, b)?;
-    ir.select(unordered, ir.builder().build_float_add(a, b, "")?, joined)
+    let sum = ir.builder().build_float_add(hide_neutral(t, a)?, hide_neutral(t, b)?, "")?;
+    ir.select(unordered, sum, joined)
 }
