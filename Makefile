@@ -43,13 +43,7 @@ lint:
 
 # What ARCHITECTURE.md promises about who knows whom.
 invariants:
-	@! $(CARGO) tree --locked -p wasmo-runtime | grep -q llvm-sys || { echo 'runtime must not know LLVM'; exit 1; }
-	@! $(CARGO) tree --locked -p wasmo --no-default-features | grep -q llvm-sys || { echo 'engine without its compiler must not know LLVM'; exit 1; }
-	@! $(CARGO) tree --locked -p wasmo-wasi -e normal | grep -q llvm-sys || { echo 'wasi must not want a compiler'; exit 1; }
-	@! $(CARGO) tree --locked -p wasmo-cli --no-default-features -e normal --prefix none | grep -E '^(llvm-sys|inkwell|wasmo-codegen|wasmparser|wat|wast|spec-testsuite|indicatif) ' \
-		|| { echo 'the command without its compiler must not have these'; exit 1; }
-	@grep -q 'forbid(unsafe_code)' abi/src/lib.rs || { echo 'abi must forbid unsafe code'; exit 1; }
-	@! grep -rlE '\.build_[a-z_]+\(' codegen/src | grep -vE '^codegen/src/(ir|translate|thunks)' || { echo 'only ir, translate and thunks build IR'; exit 1; }
+	@CARGO=$(CARGO) scripts/invariants
 
 unit:
 	$(CARGO) test --release --workspace --locked
