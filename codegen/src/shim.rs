@@ -33,7 +33,7 @@ pub(crate) struct WasmoPollLayout {
 }
 
 unsafe extern "C" {
-    pub(crate) fn wasmo_session_new(out: *mut *mut WasmoSession) -> LLVMErrorRef;
+    pub(crate) fn wasmo_session_new(places: *const u64, count: usize, out: *mut *mut WasmoSession) -> LLVMErrorRef;
     pub(crate) fn wasmo_session_end(session: *mut WasmoSession) -> LLVMErrorRef;
     pub(crate) fn wasmo_session_execution_session(session: *mut WasmoSession) -> LLVMOrcExecutionSessionRef;
     pub(crate) fn wasmo_session_object_layer(session: *mut WasmoSession) -> LLVMOrcObjectLayerRef;

@@ -140,6 +140,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn code_is_near_the_stubs() {
+        let piece = Arc::new(CodeMemory::default()).place(&[0xc3], 1).unwrap();
+        let window = |address: usize| address as u64 / wasmo_abi::placement::WINDOW;
+        assert_eq!(window(piece.address()), window(crate::entry::unwind()));
+    }
+
+    #[test]
     fn pieces_are_used_again_and_joined() {
         let memory = Arc::new(CodeMemory::default());
         let place = |len: usize, align| memory.place(&vec![0xc3; len], align).unwrap();

@@ -20,6 +20,10 @@ use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use wasmo_abi::placement::near;
+
+/// Bytes of address space that a session takes, where they can be had.
+const SLAB: usize = 2 << 30;
 
 /// An ORC session: a linker, and the memory for the code of one compiler.
 pub(crate) struct Session {
@@ -40,8 +44,10 @@ impl Session {
     /// `Limit` when there is no address space for code.
     pub(crate) fn new() -> Result<Arc<Self>, Error> {
         let mut raw = null_mut();
-        // SAFETY: `raw` is a place for the result.
-        check(unsafe { shim::wasmo_session_new(&raw mut raw) })
+        // This function is linked to the code that calls guests.
+        let places: Vec<u64> = near(Self::new as *const () as usize, SLAB).map(|place| place as u64).collect();
+        // SAFETY: the places are as many, and `raw` is a place for the result.
+        check(unsafe { shim::wasmo_session_new(places.as_ptr(), places.len(), &raw mut raw) })
             .map_err(|message| Error::new(ErrorKind::Limit, message))?;
         Ok(Arc::new(Self { raw, dylibs: AtomicU64::new(0) }))
     }

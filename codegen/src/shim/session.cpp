@@ -74,9 +74,9 @@ struct WasmoSession {
 
 extern "C" {
 
-/// A new session in `*out`, or an error. Thread-safe to use; ended by wasmo_session_end.
-LLVMErrorRef wasmo_session_new(WasmoSession **out) {
-  auto memory = wasmo::SlabMemoryManager::create();
+/// A new session in `*out`, with its code at the first of `count` places that is free, or an error. Thread-safe to use; ended by wasmo_session_end.
+LLVMErrorRef wasmo_session_new(const uint64_t *places, size_t count, WasmoSession **out) {
+  auto memory = wasmo::SlabMemoryManager::create(ArrayRef(places, count));
   if (!memory)
     return wrap(memory.takeError());
   auto control = SelfExecutorProcessControl::Create(nullptr, std::make_unique<InPlaceTaskDispatcher>());

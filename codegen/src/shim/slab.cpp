@@ -113,12 +113,19 @@ private:
   std::vector<Part> parts;
 };
 
-Expected<std::unique_ptr<SlabMemoryManager>> SlabMemoryManager::create() {
+Expected<std::unique_ptr<SlabMemoryManager>> SlabMemoryManager::create(ArrayRef<uint64_t> places) {
   auto page = sys::Process::getPageSize();
   if (!page)
     return page.takeError();
+  constexpr int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   for (uint64_t size = largest_slab; size >= smallest_slab; size /= 2) {
-    void *base = mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *base = MAP_FAILED;
+    // Systems older than the flag take a place for a wish.
+    for (uint64_t place : places)
+      if (base == MAP_FAILED)
+        base = mmap(reinterpret_cast<void *>(place), size, PROT_NONE, flags | MAP_FIXED_NOREPLACE, -1, 0);
+    if (base == MAP_FAILED)
+      base = mmap(nullptr, size, PROT_NONE, flags, -1, 0);
     if (base != MAP_FAILED)
       return std::unique_ptr<SlabMemoryManager>(new SlabMemoryManager(static_cast<char *>(base), size, *page));
   }

@@ -12,6 +12,7 @@
 #ifndef WASMO_SHIM_SLAB_H
 #define WASMO_SHIM_SLAB_H
 
+#include "llvm/ADT/ArrayRef.h"
 #include "llvm/ExecutionEngine/JITLink/JITLinkMemoryManager.h"
 #include <cstddef>
 #include <cstdint>
@@ -44,8 +45,9 @@ private:
 
 class SlabMemoryManager final : public llvm::jitlink::JITLinkMemoryManager {
 public:
-  /// Reserves the slab: 2 GiB, or less where the address space is limited; an error when not even 64 MiB can be had.
-  static llvm::Expected<std::unique_ptr<SlabMemoryManager>> create();
+  /// Reserves the slab, at the first of `places` that is free, or anywhere: 2 GiB, or less where the address space is limited; an error when not
+  /// even 64 MiB can be had.
+  static llvm::Expected<std::unique_ptr<SlabMemoryManager>> create(llvm::ArrayRef<uint64_t> places);
 
   ~SlabMemoryManager() override;
 

@@ -247,14 +247,17 @@ impl StoreOpaque {
         Self::lend(current);
         // SAFETY: by the caller's promise; likewise below.
         let (store, timeout) = unsafe { ((*this).runtime.as_ptr(), (*this).timeout) };
-        // SAFETY: as above.
-        let work = || unsafe { wasmo_runtime::Store::call(store, func, enter, values) };
-        match timeout {
-            // SAFETY: as above; the call is over.
-            None => work().map_err(|error| unsafe { Self::failed(this, error) }),
+        // What the closure below captures would otherwise have to lie in memory.
+        let Some(timeout) = timeout else {
             // SAFETY: as above.
-            Some(timeout) => unsafe { Self::call_in_time(this, timeout, work) },
-        }
+            return unsafe { wasmo_runtime::Store::call(store, func, enter, values) }
+                // SAFETY: as above; the call is over.
+                .map_err(|error| unsafe { Self::failed(this, error) });
+        };
+        // SAFETY: as above.
+        let work = move || unsafe { wasmo_runtime::Store::call(store, func, enter, values) };
+        // SAFETY: as above.
+        unsafe { Self::call_in_time(this, timeout, work) }
     }
 
     /// As [`StoreOpaque::call`], with all arguments and results in registers; answers what `finish` makes of the results.

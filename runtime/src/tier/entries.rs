@@ -43,7 +43,7 @@ impl Entries {
         let stubs = (count * size_of::<VmEntry>()).next_multiple_of(page_size());
         let code = (common.len() + count * stub::SIZE).next_multiple_of(page_size());
         let refused = |source| Error::Os { what: format!("cannot map the entries of {count} functions"), source };
-        let mut mapping = Mapping::reserve(stubs + code).map_err(refused)?;
+        let mut mapping = Mapping::reserve_for_code(stubs + code).map_err(refused)?;
         mapping.open(0, stubs + code).map_err(refused)?;
         let base = mapping.base().as_ptr();
         for position in 0..count {

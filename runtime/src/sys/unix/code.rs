@@ -2,6 +2,7 @@
 //!
 //! No page is ever writable and executable at one address, and small pieces of code can share pages, which changing the rights of pages would not allow.
 
+use super::mmap::map_code;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -39,8 +40,9 @@ impl CodeMapping {
         if unsafe { libc::ftruncate(file.as_raw_fd(), size) } != 0 {
             return Err(io::Error::last_os_error());
         }
-        let write = map(&file, len, libc::PROT_READ | libc::PROT_WRITE)?;
-        let run = map(&file, len, libc::PROT_READ | libc::PROT_EXEC).inspect_err(|_| unmap(write, len))?;
+        let write = map_to_write(&file, len)?;
+        let rights = libc::PROT_READ | libc::PROT_EXEC;
+        let run = map_code(len, rights, libc::MAP_SHARED, file.as_raw_fd()).inspect_err(|_| unmap(write, len))?;
         Ok(Self { write, run, len, file })
     }
 
@@ -87,7 +89,8 @@ impl Drop for CodeMapping {
     }
 }
 
-fn map(file: &OwnedFd, len: usize, rights: libc::c_int) -> io::Result<NonNull<u8>> {
+fn map_to_write(file: &OwnedFd, len: usize) -> io::Result<NonNull<u8>> {
+    let rights = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: the system chooses an unused address, so nothing that exists is touched.
     let base = unsafe { libc::mmap(ptr::null_mut(), len, rights, libc::MAP_SHARED, file.as_raw_fd(), 0) };
     if base == libc::MAP_FAILED {
@@ -97,7 +100,7 @@ fn map(file: &OwnedFd, len: usize, rights: libc::c_int) -> io::Result<NonNull<u8
 }
 
 fn unmap(base: NonNull<u8>, len: usize) {
-    // SAFETY: the mapping was made by `map` with this length, and its owner lets go of it with all who point into it.
+    // SAFETY: the mapping was made with this length, and its owner lets go of it with all who point into it.
     unsafe { libc::munmap(base.as_ptr().cast(), len) };
 }
 

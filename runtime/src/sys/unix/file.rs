@@ -1,11 +1,12 @@
 //! [`FileMapping`]: a file mapped for reading, part of it for execution; [`FileId`]: which file, in which state.
 
+use super::mmap::map_code;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::time::{Duration, SystemTime};
 
 /// A whole file, mapped privately: what others write to the file later may or may not be seen.
@@ -23,13 +24,7 @@ unsafe impl Sync for FileMapping {}
 impl FileMapping {
     /// Maps the first `len` bytes of `file`, not 0.
     pub(crate) fn new(file: &File, len: usize) -> io::Result<Self> {
-        // SAFETY: the system chooses an unused address, so nothing that exists is touched.
-        let base = unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0) };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let base = NonNull::new(base.cast()).ok_or_else(|| io::Error::other("the system mapped address 0"))?;
-        Ok(Self { base, len })
+        Ok(Self { base: map_code(len, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd())?, len })
     }
 
     /// The address of the first byte.

@@ -4,12 +4,33 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr::{self, NonNull};
+use wasmo_abi::placement;
 
 /// The size of a page of the machine, in bytes.
 pub(crate) fn page_size() -> usize {
     // SAFETY: sysconf only reads.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(size).unwrap_or(4096)
+}
+
+/// Maps `len` bytes, not 0, where calls between them and the host's code cost least, if there is room: see [`wasmo_abi::placement`].
+pub(crate) fn map_code(
+    len: usize,
+    rights: libc::c_int,
+    flags: libc::c_int,
+    file: libc::c_int,
+) -> io::Result<NonNull<u8>> {
+    // This function lies where the stubs do that guests are entered through.
+    let places = placement::near(map_code as *const () as usize, len).map(|place| (place, libc::MAP_FIXED_NOREPLACE));
+    for (place, fixed) in places.chain([(0, 0)]) {
+        // SAFETY: the address is the system's choice or is not taken unless it is unused, so nothing that exists is touched. Systems older than the
+        // flag take it for a wish.
+        let base = unsafe { libc::mmap(ptr::without_provenance_mut(place), len, rights, flags | fixed, file, 0) };
+        if base != libc::MAP_FAILED {
+            return NonNull::new(base.cast()).ok_or_else(|| io::Error::other("the system mapped address 0"));
+        }
+    }
+    Err(io::Error::last_os_error())
 }
 
 /// A range of address space; given back when dropped.
@@ -36,6 +57,12 @@ impl Mapping {
         }
         let base = NonNull::new(base.cast()).ok_or_else(|| io::Error::other("the system mapped address 0"))?;
         Ok(Self { base, len, broken: false })
+    }
+
+    /// The same for what will hold code.
+    pub(crate) fn reserve_for_code(len: usize) -> io::Result<Self> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        Ok(Self { base: map_code(len, libc::PROT_NONE, flags, -1)?, len, broken: false })
     }
 
     /// The first byte.
