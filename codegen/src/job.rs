@@ -208,9 +208,7 @@ impl Job<'_> {
             tunables: self.compiler.tunables,
             tier: partition.tier,
             arch: target.arch(),
-            // The target machine has both, and finds them faster than in the attributes of each function.
-            cpu: String::new(),
-            features: String::new(),
+            fused_multiply_add: target.has_fused_multiply_add(),
             triple: target.triple().to_owned(),
         };
         let module = if partition.thunks.is_empty() {

@@ -56,6 +56,7 @@ pub(crate) struct Target {
     cpu: String,
     features: String,
     extensions: CpuFeatures,
+    fused_multiply_add: bool,
     level: OptimizationLevel,
     /// Freed before the machines, in this order.
     emitters: Emitters,
@@ -120,12 +121,15 @@ impl Target {
             cpu,
             features,
             extensions: CpuFeatures::default(),
+            fused_multiply_add: false,
             level,
             emitters: Emitters::default(),
             idle,
         };
         this.check_floor()?;
         this.restrict()?;
+        // Every AArch64 can.
+        this.fused_multiply_add = arch == Arch::Aarch64 || this.has("+fma")? == Some(true);
         Ok(this)
     }
 
@@ -152,6 +156,11 @@ impl Target {
     /// The extensions that code may use.
     pub(crate) fn extensions(&self) -> CpuFeatures {
         self.extensions
+    }
+
+    /// Whether the processor multiplies and adds in one instruction that rounds once.
+    pub(crate) fn has_fused_multiply_add(&self) -> bool {
+        self.fused_multiply_add
     }
 
     /// Sees to it that code uses no extension that a processor cannot be asked for.

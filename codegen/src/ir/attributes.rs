@@ -7,7 +7,7 @@ use inkwell::attributes::{Attribute, AttributeLoc};
 use inkwell::context::ContextRef;
 use inkwell::values::{CallSiteValue, FunctionValue};
 
-use super::context::{Ir, Options};
+use super::context::Ir;
 
 /// Unwind tables are needed at every instruction, since a trap may be at any.
 const UWTABLE_ASYNC: u64 = 2;
@@ -26,8 +26,8 @@ fn flag(context: ContextRef<'_>, name: &str, value: u64) -> Attribute {
 }
 
 impl Attributes {
-    pub(super) fn new(context: ContextRef<'_>, options: &Options) -> Self {
-        let mut function = vec![
+    pub(super) fn new(context: ContextRef<'_>) -> Self {
+        let function = vec![
             flag(context, "nounwind", 0),
             flag(context, "uwtable", UWTABLE_ASYNC),
             context.create_string_attribute("probe-stack", "inline-asm"),
@@ -35,11 +35,6 @@ impl Attributes {
             // a fault would be hard to trace back.
             context.create_string_attribute("no-builtins", ""),
         ];
-        for (key, value) in [("target-cpu", &options.cpu), ("target-features", &options.features)] {
-            if !value.is_empty() {
-                function.push(context.create_string_attribute(key, value));
-            }
-        }
         Self {
             function,
             call: vec![flag(context, "nounwind", 0)],

@@ -32,10 +32,8 @@ pub struct Options {
     pub tier: Option<Tier>,
     /// The processor's architecture.
     pub arch: Arch,
-    /// Value of every function's `target-cpu` attribute; empty for none.
-    pub cpu: String,
-    /// Value of every function's `target-features` attribute; empty for none.
-    pub features: String,
+    /// Whether the processor multiplies and adds in one instruction that rounds once.
+    pub fused_multiply_add: bool,
     /// LLVM's name of the target; empty to leave it to whoever compiles the module.
     pub triple: String,
 }
@@ -66,7 +64,7 @@ impl<'ctx> Ir<'ctx> {
         let reference = module.get_context();
         Self {
             types: Types::new(reference),
-            attributes: Attributes::new(reference, options),
+            attributes: Attributes::new(reference),
             kinds: Kinds::new(reference),
             intrinsics: RefCell::default(),
             tags: RefCell::default(),

@@ -16,7 +16,7 @@ fn options(tunables: Tunables, arch: Arch) -> Options {
 }
 
 fn tiered(tunables: Tunables, tier: Option<Tier>, arch: Arch) -> Options {
-    Options { tunables, tier, arch, cpu: String::new(), features: String::new(), triple: String::new() }
+    Options { tunables, tier, arch, fused_multiply_add: false, triple: String::new() }
 }
 
 fn translate(bytes: &[u8], options: &Options) -> Result<String, Error> {

@@ -63,10 +63,7 @@ impl<'a, 'ctx> Lanes<'a, 'ctx> {
 
     /// Whether a multiplication and an addition are one instruction.
     pub(super) fn has_fused_multiply_add(&self) -> bool {
-        let options = &self.ir.options;
-        options.arch == Arch::Aarch64
-            || matches!(options.cpu.as_str(), "x86-64-v3" | "x86-64-v4")
-            || options.features.split(',').any(|feature| feature == "+fma")
+        self.ir.options.fused_multiply_add
     }
 
     /// The type of `count` integers of `bits` bits.

@@ -135,14 +135,13 @@ fn type_of(letter: char) -> &'static str {
 
 /// The verified IR of all functions of `wasm`.
 fn translated(wasm: &[u8], arch: Arch) -> String {
-    let options = Options {
-        tunables: Tunables::default(),
-        tier: None,
-        arch,
-        cpu: String::new(),
-        features: String::new(),
-        triple: String::new(),
-    };
+    translated_for(wasm, arch, arch == Arch::Aarch64)
+}
+
+/// As [`translated`], for a processor that can multiply and add in one instruction, or cannot.
+fn translated_for(wasm: &[u8], arch: Arch, fused_multiply_add: bool) -> String {
+    let options =
+        Options { tunables: Tunables::default(), tier: None, arch, fused_multiply_add, triple: String::new() };
     let parsed = parse_full(wasm).expect("a valid module");
     let functions: Vec<usize> = (0..parsed.funcs.len()).collect();
     crate::llvm::load().expect("LLVM is there");
@@ -184,6 +183,11 @@ fn the_table_is_complete() {
 #[test]
 fn every_operator_is_accepted_on_x86_64() {
     translated(&module(), Arch::X86_64);
+}
+
+#[test]
+fn every_operator_is_accepted_where_multiplication_and_addition_are_one() {
+    translated_for(&module(), Arch::X86_64, true);
 }
 
 #[test]
