@@ -50,7 +50,7 @@ mod tests {
             assert!(places.len() > TRIES * 16, "{} places of {}", places.len(), TRIES * 64);
             for place in places {
                 let end = place as u64 + len as u64;
-                assert!(place != 0 && place as u64 % STEP == 0);
+                assert!(place != 0 && (place as u64).is_multiple_of(STEP));
                 assert_eq!(
                     (place as u64 / WINDOW, (end - 1) / WINDOW),
                     (anchor as u64 / WINDOW, anchor as u64 / WINDOW)
