@@ -9,6 +9,7 @@
 //! Neither checksum protects against an enemy, who could make a file of any code: an artefact is a program, and loading it is running it.
 
 mod description;
+mod flat;
 mod header;
 
 pub use description::{Content, Description, Image, ThunkOffsets};
@@ -30,7 +31,10 @@ macro_rules! parts {
 
         impl Part {
             /// All parts, in the order in which they lie in the file.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
+            pub const ALL: [Self; Self::COUNT] = [$(Self::$name,)*];
+
+            /// How many there are.
+            pub const COUNT: usize = [$($section,)*].len();
 
             /// The name of its ELF section.
             pub fn section(self) -> &'static str {
@@ -55,8 +59,10 @@ pub enum Half {
 }
 
 parts! {
-    /// A [`Description`], in the format of the crate `postcard`.
+    /// A [`Description`]; of what there is much of in its own form, the rest in that of the crate `postcard`.
     Description ".wasmo.description" Hot,
+    /// A [`ThunkOffsets`] for each type. Loading reads this part and the one before, and nothing else but the header.
+    Thunks ".wasmo.thunks" Hot,
     /// [`crate::module::ModuleInfo::funcs`].
     Funcs ".wasmo.funcs" Hot,
     /// [`crate::module::ModuleInfo::escaping`].
@@ -65,8 +71,6 @@ parts! {
     ElemFuncs ".wasmo.elem_funcs" Hot,
     /// [`crate::code::ModuleCode::entries`], as distances from the text.
     Entries ".wasmo.entries" Hot,
-    /// A [`ThunkOffsets`] for each type.
-    Thunks ".wasmo.thunks" Hot,
     /// The contents of data segments that are not in an image.
     Data ".wasmo.data" Hot,
     /// Constants and jump tables that the code refers to.

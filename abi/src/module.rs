@@ -7,13 +7,14 @@ use crate::index::{
     DataIndex, ElemIndex, EntityIndex, FuncIndex, FuncRefIndex, GlobalIndex, IndexVec, MemoryIndex, TableIndex,
     TypeIndex,
 };
+use crate::name::Name;
 use crate::table::{FuncNames, Row, Table};
 use crate::types::{FuncType, GlobalType, MemoryType, RefType, TableType};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// An item of the export section, or the target of an import.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EntityRef {
     /// A function.
     Func(FuncIndex),
@@ -26,21 +27,21 @@ pub enum EntityRef {
 }
 
 /// One import. Its type is found in the index space of `entity`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
     /// First name: the module to import from.
-    pub module: String,
+    pub module: Name,
     /// Second name: the item.
-    pub name: String,
+    pub name: Name,
     /// The index that the import has in this module.
     pub entity: EntityRef,
 }
 
 /// One export.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
     /// The name, unique among the exports.
-    pub name: String,
+    pub name: Name,
     /// What is exported.
     pub entity: EntityRef,
 }
@@ -220,15 +221,17 @@ pub struct CustomSection {
     pub bytes: Range<usize>,
 }
 
-/// All that is known of a module besides its function bodies. Its tables are left out when it is serialised: an artefact has a section for each of them (see
-/// [`crate::artifact`]); and so are custom sections.
+/// All that is known of a module besides its function bodies. What there may be much of is left out when it is serialised: an artefact has sections and forms of its own
+/// for it (see [`crate::artifact`]); and so are custom sections.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ModuleInfo {
     /// The module's own name, from the name section.
     pub name: Option<String>,
     /// Function types.
+    #[serde(skip)]
     pub types: IndexVec<TypeIndex, FuncType>,
     /// Imports in order.
+    #[serde(skip)]
     pub imports: Vec<Import>,
     /// Functions, the imported ones first.
     #[serde(skip)]
@@ -252,6 +255,7 @@ pub struct ModuleInfo {
     /// Initial values of the defined globals, in order.
     pub global_inits: Vec<ConstExpr>,
     /// Exports in order.
+    #[serde(skip)]
     pub exports: Vec<Export>,
     /// The start function.
     pub start: Option<FuncIndex>,

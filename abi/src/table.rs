@@ -154,6 +154,11 @@ impl<T: Row> Table<T> {
     }
 }
 
+/// The rows that `bytes` are; `None` when they end within one.
+pub fn rows<'a, T: Row + 'a>(bytes: &'a [u8]) -> Option<impl ExactSizeIterator<Item = T> + 'a> {
+    bytes.len().is_multiple_of(T::SIZE).then(|| bytes.chunks_exact(T::SIZE).map(read_row))
+}
+
 fn read_row<T: Row>(row: &[u8]) -> T {
     T::read(|word| {
         let bytes = row.get(word * 4..).and_then(|rest| rest.first_chunk());

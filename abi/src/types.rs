@@ -1,5 +1,6 @@
 //! The types of WebAssembly (core specification, 2.3), as far as wasmo compiles them.
 
+use crate::type_list::TypeList;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -62,12 +63,12 @@ impl fmt::Display for ValType {
 }
 
 /// A function type.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FuncType {
     /// Types of the parameters, in order.
-    pub params: Box<[ValType]>,
+    pub params: TypeList,
     /// Types of the results, in order.
-    pub results: Box<[ValType]>,
+    pub results: TypeList,
 }
 
 impl fmt::Display for FuncType {

@@ -169,7 +169,7 @@ fn check(info: &ModuleInfo, image: &LinkedImage, file: &File, architecture: Arch
         }
     }
     // The parts are where the sections of their names are, in their half.
-    for &part in Part::ALL {
+    for part in Part::ALL {
         let range = range(file, part);
         let section = elf.section_by_name(part.section()).expect("every part is a section");
         let (start, size) = section.file_range().expect("it has content");
@@ -273,7 +273,7 @@ fn images_of_memories_begin_at_the_largest_page_of_the_machine() {
         let artifact = compiler.artifact(&info, &bytes, &compiled).expect("the module links");
         let header = Header::decode(&artifact).expect("it is an artefact");
         let part = |part: Part| artifact[header.part(part)].to_vec().into();
-        let description = Description::from_parts(part).expect("its parts fit each other");
+        let description = Description::from_parts(part, &part(Part::Description)).expect("its parts fit each other");
         let images = header.part(Part::Images);
         assert_eq!((images.start % page, images.len() % page), (0, 0), "{triple}");
         let [image] = &description.images[..] else { panic!("there is one memory: {:?}", description.images) };

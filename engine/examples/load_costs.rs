@@ -6,7 +6,7 @@ use std::time::Instant;
 use wasmo::{Engine, Module, Result};
 
 const ROUNDS: usize = 15;
-const LOADS: u32 = 200;
+const LOADS: u32 = 2000;
 
 fn main() -> Result<()> {
     let Some(file) = std::env::args_os().nth(1).map(PathBuf::from) else { wasmo::bail!("name an artefact") };

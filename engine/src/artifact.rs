@@ -150,7 +150,7 @@ impl Module {
     /// When there is no compiler, or it fails.
     pub fn serialize(&self) -> Result<Vec<u8>> {
         match self.origin() {
-            Origin::Artifact(artifact) => Ok(artifact.bytes().to_vec()),
+            Origin::Artifact(artifact) => Ok(artifact.bytes()?.to_vec()),
             Origin::Binary => {
                 #[cfg(feature = "compiler")]
                 return self.engine().precompile_module(self.binary().unwrap_or_default());

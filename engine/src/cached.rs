@@ -155,7 +155,7 @@ fn keep(cache: &Cache, key: &Key, artifact: &mut [u8]) -> Result<Result<(), Cach
 
 fn load(engine: &Engine, cache: &Cache, key: &Key, entry: Entry) -> Result<Module, Refused> {
     let artifact = Arc::new(Artifact::open(entry.file)?);
-    let sealed = artifact::sealed_bytes(artifact.bytes());
+    let sealed = artifact::sealed_bytes(artifact.head());
     if !sealed.is_some_and(|header| cache.verify(key, &header, &artifact.header().seal)) {
         return Err(Refused::NoGood(artifact::ArtifactError::Damaged("origin").into()));
     }
@@ -163,7 +163,7 @@ fn load(engine: &Engine, cache: &Cache, key: &Key, entry: Entry) -> Result<Modul
         Ok(module) => Ok(Module::from_runtime(engine.clone(), module, Origin::Artifact(artifact))),
         Err(Error::Os { what, source }) => {
             tracing::debug!("an entry of the cache is copied to memory: {what}: {source}");
-            let copy = Arc::new(Artifact::from_bytes(artifact.bytes())?);
+            let copy = Arc::new(Artifact::from_bytes(artifact.bytes()?)?);
             let module = copy.load(engine.types())?;
             Ok(Module::from_runtime(engine.clone(), module, Origin::Artifact(copy)))
         }

@@ -4,7 +4,7 @@ use crate::Engine;
 use crate::artifact::Origin;
 use crate::types::{ExportType, ExternType, ImportType, entity_type};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use wasmo_abi::index::FuncIndex;
 use wasmo_abi::module::{EntityRef, ModuleInfo};
 
@@ -29,8 +29,8 @@ struct ModuleInner {
     engine: Engine,
     runtime: Arc<wasmo_runtime::Module>,
     origin: Origin,
-    /// Positions of the exports, ordered by name.
-    exports_by_name: Vec<usize>,
+    /// Positions of the exports, ordered by name; made when somebody asks for one.
+    exports_by_name: OnceLock<Vec<usize>>,
 }
 
 // Nothing of a module changes once it is made, so a panic cannot leave it half changed.
@@ -39,10 +39,7 @@ impl std::panic::RefUnwindSafe for Module {}
 
 impl Module {
     pub(crate) fn from_runtime(engine: Engine, runtime: Arc<wasmo_runtime::Module>, origin: Origin) -> Self {
-        let exports = &runtime.info.exports;
-        let mut exports_by_name: Vec<usize> = (0..exports.len()).collect();
-        exports_by_name.sort_by(|&a, &b| exports[a].name.cmp(&exports[b].name));
-        Self { inner: Arc::new(ModuleInner { engine, runtime, origin, exports_by_name }) }
+        Self { inner: Arc::new(ModuleInner { engine, runtime, origin, exports_by_name: OnceLock::new() }) }
     }
 
     pub(crate) fn runtime(&self) -> &Arc<wasmo_runtime::Module> {
@@ -59,8 +56,12 @@ impl Module {
 
     pub(crate) fn export_entity(&self, name: &str) -> Option<EntityRef> {
         let exports = &self.info().exports;
-        let by_name = &self.inner.exports_by_name;
-        let found = by_name.binary_search_by(|&position| exports[position].name.as_str().cmp(name)).ok()?;
+        let by_name = self.inner.exports_by_name.get_or_init(|| {
+            let mut by_name: Vec<usize> = (0..exports.len()).collect();
+            by_name.sort_by(|&a, &b| (*exports[a].name).cmp(&exports[b].name));
+            by_name
+        });
+        let found = by_name.binary_search_by(|&position| (*exports[position].name).cmp(name)).ok()?;
         Some(exports[by_name[found]].entity)
     }
 
@@ -221,7 +222,6 @@ impl fmt::Debug for ModuleFunction<'_> {
 
 /// The name of a function: from the name section, else that of an import or export.
 pub(crate) fn func_name(info: &ModuleInfo, func: FuncIndex) -> Option<&str> {
-    let exported =
-        || info.exports.iter().find(|e| e.entity == EntityRef::Func(func)).map(|export| export.name.as_str());
+    let exported = || info.exports.iter().find(|e| e.entity == EntityRef::Func(func)).map(|export| &*export.name);
     info.func_names.get(func).or_else(exported)
 }

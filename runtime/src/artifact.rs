@@ -1,8 +1,9 @@
 //! [`Artifact`]: loads a module from a file that the compiler wrote (`wasmo_abi::artifact`).
 //!
-//! Loading maps the file and looks at its header and its description; code and tables are used where they lie. What takes time in proportion to the file
-//! is the checksum of its hot half: a process computes it once for each state of a file, as far as the system tells states apart. The cold half is checked when
-//! somebody asks for what is in it, and taken to be empty when it is damaged: a backtrace without names is better than none.
+//! Loading reads the beginning of the file (its header, the description of the module, where its thunks are), and maps what running takes, from the beginning to the end of
+//! the code: no page of it is touched, and code and tables are used where they lie. Memories map their images from the file themselves. What takes time in proportion to the
+//! file is the checksum of its hot half: a process computes it once for each state of a file, as far as the system tells states apart. The cold half is mapped and
+//! checked when somebody asks for what is in it, and taken to be empty when it is damaged: a backtrace without names is better than none.
 //!
 //! While a file is mapped, nobody may change its content (replacing it by another file of the same name is fine): the code in it is being executed.
 
@@ -17,21 +18,29 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use wasmo_abi::artifact::{ArtifactError, Description, Half, Header, Image, Part, ThunkOffsets};
+use wasmo_abi::artifact::{ArtifactError, Description, HEADER_OFFSET, Half, Header, Image, Part, ThunkOffsets};
 use wasmo_abi::code::{CodeUnit, ModuleCode, Thunks, UnwindTable};
 use wasmo_abi::index::MemoryIndex;
-use wasmo_abi::table::{Bytes, Table};
+use wasmo_abi::table::{self, Bytes, Table};
 
-/// An artefact's file, mapped; not yet checked, and nothing of it executable.
+/// An artefact's file, opened; not yet checked, and nothing of it executable.
 #[derive(Debug)]
 pub struct Artifact {
-    mapping: FileMapping,
     header: Header,
+    /// How the file begins.
+    head: Vec<u8>,
     file: Arc<File>,
     id: Option<FileId>,
+    /// From the file's beginning to the end of its code.
+    hot: Arc<FileMapping>,
+    /// The whole file, if somebody asked for more; `None` when it cannot be mapped.
+    whole: OnceLock<Option<FileMapping>>,
     /// Whether the cold half is as it was written.
     cold: OnceLock<bool>,
 }
+
+/// So much of a file's beginning is read. It has the header, and with most modules all that loading looks at; reading it costs less than touching a page of a mapping.
+const HEAD: usize = 8192;
 
 /// Files whose hot half was found to be as it was written.
 static VERIFIED: Mutex<Option<HashSet<FileId>>> = Mutex::new(None);
@@ -40,22 +49,25 @@ static VERIFIED: Mutex<Option<HashSet<FileId>>> = Mutex::new(None);
 const MAX_VERIFIED: usize = 4096;
 
 impl Artifact {
-    /// Maps `file` and reads its header.
+    /// Reads the beginning of `file`, and maps what running it takes.
     ///
     /// # Errors
-    /// When the file cannot be mapped, is no artefact of this version of wasmo, is incomplete, or was made for another machine.
+    /// When the file cannot be read or mapped, is no artefact of this version of wasmo, is incomplete, or was made for another machine.
     pub fn open(file: File) -> Result<Self, Error> {
         let failed = |source| Error::Os { what: "cannot map the artefact".into(), source };
         let (id, size) = FileId::of(&file).map_err(failed)?;
-        let len = usize::try_from(size).map_err(|_| failed(std::io::ErrorKind::FileTooLarge.into()))?;
-        if len == 0 {
-            return Err(ArtifactError::NotAnArtifact.into());
-        }
-        let mapping = FileMapping::new(&file, len).map_err(failed)?;
-        let header = Header::decode(mapping.as_ref())?;
+        let mut head = vec![0; HEAD.min(usize::try_from(size).unwrap_or(HEAD))];
+        file.read_exact_at(&mut head, 0).map_err(failed)?;
+        let header = Header::decode(&head)?;
         header.verify_size(size)?;
         check_target(&header)?;
-        Ok(Self { mapping, header, file: Arc::new(file), id, cold: OnceLock::new() })
+        let hot = Part::ALL.into_iter().filter(|part| part.half() == Half::Hot && *part != Part::Images);
+        let end = hot.map(|part| header.part(part).end).fold(HEADER_OFFSET, usize::max);
+        // The rest of the last page, since code ends within one.
+        let end = end.next_multiple_of(page_size()).min(usize::try_from(size).unwrap_or(usize::MAX));
+        let hot = Arc::new(FileMapping::new(&file, end).map_err(failed)?);
+        let (whole, cold) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { header, head, file: Arc::new(file), id, hot, whole, cold })
     }
 
     /// An artefact that is not in a file: `bytes` are copied.
@@ -75,9 +87,19 @@ impl Artifact {
         &self.header
     }
 
+    /// How the file begins: as far as the end of its header, and further.
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
     /// The whole file.
-    pub fn bytes(&self) -> &[u8] {
-        self.mapping.as_ref()
+    ///
+    /// # Errors
+    /// When it cannot be mapped.
+    pub fn bytes(&self) -> Result<&[u8], Error> {
+        let map = || FileMapping::new(&self.file, usize::try_from(self.header.file_size).ok()?).ok();
+        let whole = self.whole.get_or_init(map).as_ref().map(AsRef::as_ref);
+        whole.ok_or_else(|| Error::Limit("there is no address space left to map the artefact".into()))
     }
 
     /// The file.
@@ -85,37 +107,37 @@ impl Artifact {
         &self.file
     }
 
-    /// What is known of the module in it.
-    ///
-    /// # Errors
-    /// When the file is damaged.
-    pub fn description(self: &Arc<Self>) -> Result<Description, Error> {
-        self.verify_hot()?;
-        Ok(Description::from_parts(|part| self.part(part))?)
-    }
-
     /// Loads the module.
     ///
     /// # Errors
     /// When the file is damaged, or the system does not let it be executed.
     pub fn load(self: &Arc<Self>, types: &TypeRegistry) -> Result<Arc<Module>, Error> {
-        let Description { info, images } = self.description()?;
+        self.verify_hot()?;
+        let parts = Parts { artifact: self, cold: Arc::new(Cold(Arc::clone(self))) };
+        let Description { info, images } =
+            Description::from_parts(|part| parts.get(part), self.early(Part::Description))?;
         let text = self.header.part(Part::Text);
         if !text.is_empty() {
             let page = page_size();
             if !text.start.is_multiple_of(page) {
                 return Err(ArtifactError::Malformed("its code does not begin at a page of this machine").into());
             }
-            let end = text.end.next_multiple_of(page).min(self.bytes().len());
-            let executable = self.mapping.make_executable(text.start..end);
+            let end = text.end.next_multiple_of(page).min(self.hot.len());
+            let executable = self.hot.make_executable(text.start..end);
             executable.map_err(|source| Error::Os { what: "cannot execute the artefact's code".into(), source })?;
         }
-        let code = self.code(info.types.len())?;
+        let code = parts.code(info.types.len())?;
         if code.entries.len() != info.bodies.len() {
             return Err(ArtifactError::Malformed("its functions and their entries differ in number").into());
         }
         let images = images.iter().map(|image| self.image(image)).collect::<Result<Vec<_>, Error>>()?;
-        Ok(Module::with_images(info, code, self.part(Part::Data), images, types))
+        Ok(Module::with_images(info, code, parts.get(Part::Data), images, types))
+    }
+
+    /// The bytes of a part that loading reads.
+    fn early(&self, part: Part) -> &[u8] {
+        let range = self.header.part(part);
+        self.head.get(range.clone()).or_else(|| (*self.hot).as_ref().get(range)).unwrap_or_default()
     }
 
     /// Where in the file the initial content of a memory is.
@@ -125,58 +147,10 @@ impl Artifact {
         if image.bytes.start > image.bytes.end || image.bytes.end > all.len() {
             return Err(outside().into());
         }
-        let (start, len) = (all.start + image.bytes.start, image.bytes.len());
-        let mapped = MemoryImage::new(Arc::clone(&self.file), start as u64, image.start, len as u64);
-        Ok((image.memory, mapped.map_err(|_| outside())?))
-    }
-
-    fn code(self: &Arc<Self>, types: usize) -> Result<ModuleCode, Error> {
-        let text = self.header.part(Part::Text);
-        let start = self.mapping.address() + text.start;
-        let short = || ArtifactError::Malformed("a table ends within a row");
-        let thunks: Table<ThunkOffsets> = Table::from_bytes(self.part(Part::Thunks)).ok_or_else(short)?;
-        if thunks.len() != types {
-            return Err(ArtifactError::Malformed("its types and their thunks differ in number").into());
-        }
-        let thunks = thunks.iter().map(|offsets| {
-            if offsets.enter == u32::MAX {
-                return None;
-            }
-            // SAFETY: the compiler wrote the address of an enter thunk, and the checksum says that it is what it wrote.
-            let enter =
-                unsafe { std::mem::transmute::<usize, wasmo_abi::vm::EnterThunk>(start + offsets.enter as usize) };
-            Some(Thunks { enter, exit: start + offsets.exit as usize })
-        });
-        let index = self.header.part(Part::EhFrameHdr);
-        let unwind = UnwindTable {
-            eh_frame: self.part(Part::EhFrame),
-            eh_frame_address: self.header.part(Part::EhFrame).start as u64,
-            text_address: text.start as u64,
-            index: (!index.is_empty()).then(|| (self.part(Part::EhFrameHdr), index.start as u64)),
-        };
-        let unit = CodeUnit {
-            start,
-            size: text.len(),
-            functions: Table::from_bytes(self.part(Part::Functions)).ok_or_else(short)?,
-            wasm_offsets: Table::from_bytes(self.part(Part::WasmOffsets)).ok_or_else(short)?,
-            unwind,
-        };
-        Ok(ModuleCode {
-            entries: Table::from_bytes(self.part(Part::Entries)).ok_or_else(short)?,
-            base: start,
-            thunks: thunks.collect(),
-            units: vec![unit],
-            owner: Arc::clone(self) as _,
-        })
-    }
-
-    /// The bytes of a part.
-    fn part(self: &Arc<Self>, part: Part) -> Bytes {
-        let owner: Arc<dyn AsRef<[u8]> + Send + Sync> = match part.half() {
-            Half::Hot => Arc::new(Hot(Arc::clone(self))),
-            Half::Cold => Arc::new(Cold(Arc::clone(self))),
-        };
-        Bytes::part_of(owner, self.header.part(part))
+        // Within the file, since the part is.
+        let range = (all.start + image.bytes.start) as u64..(all.start + image.bytes.end) as u64;
+        let mapped = MemoryImage::new(Arc::clone(&self.file), range, image.start);
+        Ok((image.memory, mapped.ok_or_else(outside)?))
     }
 
     fn verify_hot(&self) -> Result<(), Error> {
@@ -186,7 +160,11 @@ impl Artifact {
                 return Ok(());
             }
         }
-        self.header.verify_hot(self.bytes())?;
+        // Mapped for the moment only, since of the images nobody else needs all.
+        let size = usize::try_from(self.header.hot_size).map_err(|_| ArtifactError::Damaged("code"))?;
+        let half = FileMapping::new(&self.file, size);
+        let half = half.map_err(|source| Error::Os { what: "cannot map the artefact".into(), source })?;
+        self.header.verify_hot(half.as_ref())?;
         if let Some(id) = self.id {
             let mut verified = VERIFIED.lock().unwrap_or_else(PoisonError::into_inner);
             let verified = verified.get_or_insert_default();
@@ -199,23 +177,74 @@ impl Artifact {
     }
 }
 
-/// The parts that are needed to run, which were checked before.
-struct Hot(Arc<Artifact>);
+/// The parts of an artefact whose hot half was checked, as the module that is loaded from it holds them.
+struct Parts<'a> {
+    artifact: &'a Arc<Artifact>,
+    cold: Arc<Cold>,
+}
 
-impl AsRef<[u8]> for Hot {
-    fn as_ref(&self) -> &[u8] {
-        self.0.bytes()
+impl Parts<'_> {
+    /// The bytes of a part, which are not read yet.
+    fn get(&self, part: Part) -> Bytes {
+        let owner: Arc<dyn AsRef<[u8]> + Send + Sync> = match part.half() {
+            Half::Hot => Arc::clone(&self.artifact.hot) as _,
+            Half::Cold => Arc::clone(&self.cold) as _,
+        };
+        Bytes::part_of(owner, self.artifact.header.part(part))
+    }
+
+    /// The code, of a module with so many types.
+    fn code(&self, types: usize) -> Result<ModuleCode, Error> {
+        let (header, text) = (&self.artifact.header, self.artifact.header.part(Part::Text));
+        let start = self.artifact.hot.address() + text.start;
+        let short = || ArtifactError::Malformed("a table ends within a row");
+        let thunks = table::rows::<ThunkOffsets>(self.artifact.early(Part::Thunks)).ok_or_else(short)?;
+        if thunks.len() != types {
+            return Err(ArtifactError::Malformed("its types and their thunks differ in number").into());
+        }
+        let thunks = thunks.map(|offsets| {
+            if offsets.enter == u32::MAX {
+                return None;
+            }
+            // SAFETY: the compiler wrote the address of an enter thunk, and the checksum says that it is what it wrote.
+            let enter =
+                unsafe { std::mem::transmute::<usize, wasmo_abi::vm::EnterThunk>(start + offsets.enter as usize) };
+            Some(Thunks { enter, exit: start + offsets.exit as usize })
+        });
+        let index = header.part(Part::EhFrameHdr);
+        let unwind = UnwindTable {
+            eh_frame: self.get(Part::EhFrame),
+            eh_frame_address: header.part(Part::EhFrame).start as u64,
+            text_address: text.start as u64,
+            index: (!index.is_empty()).then(|| (self.get(Part::EhFrameHdr), index.start as u64)),
+        };
+        let unit = CodeUnit {
+            start,
+            size: text.len(),
+            functions: Table::from_bytes(self.get(Part::Functions)).ok_or_else(short)?,
+            wasm_offsets: Table::from_bytes(self.get(Part::WasmOffsets)).ok_or_else(short)?,
+            unwind,
+        };
+        Ok(ModuleCode {
+            entries: Table::from_bytes(self.get(Part::Entries)).ok_or_else(short)?,
+            base: start,
+            thunks: thunks.collect(),
+            units: vec![unit],
+            owner: Arc::clone(self.artifact) as _,
+        })
     }
 }
 
-/// The parts that explain, which are checked when they are first asked for.
+/// The parts that explain, which are mapped and checked when they are first asked for.
+#[derive(Debug)]
 struct Cold(Arc<Artifact>);
 
 impl AsRef<[u8]> for Cold {
     fn as_ref(&self) -> &[u8] {
         let artifact = &self.0;
-        let whole = *artifact.cold.get_or_init(|| artifact.header.verify_cold(artifact.bytes()).is_ok());
-        if whole { artifact.bytes() } else { &[] }
+        let Ok(bytes) = artifact.bytes() else { return &[] };
+        let whole = *artifact.cold.get_or_init(|| artifact.header.verify_cold(bytes).is_ok());
+        if whole { bytes } else { &[] }
     }
 }
 

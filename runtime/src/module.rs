@@ -88,7 +88,7 @@ impl Module {
         tiers: Option<Tiers>,
     ) -> Arc<Self> {
         let layout = VmContextLayout::new(&info);
-        let type_ids = info.types.as_slice().iter().map(|ty| types.register(ty)).collect();
+        let type_ids = types.register_all(info.types.as_slice());
         let unwind_rules = code.units.iter().map(|_| UnwindRules::default()).collect();
         let imports_functions_only = info.imports.iter().all(|import| matches!(import.entity, EntityRef::Func(_)));
         let module = Arc::new(Self {

@@ -5,6 +5,7 @@
 //! [`wasmo_abi::vm::NULL_TYPE_ID`] is never given out.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, PoisonError, RwLock};
 use wasmo_abi::types::FuncType;
 use wasmo_abi::vm::NULL_TYPE_ID;
@@ -17,8 +18,48 @@ pub struct TypeRegistry {
 
 #[derive(Debug, Default)]
 struct Inner {
-    numbers: HashMap<Arc<FuncType>, u32>,
+    numbers: HashMap<Arc<FuncType>, u32, Keyed>,
     types: Vec<Arc<FuncType>>,
+}
+
+/// Makes hashers of types, which are a few words each. The key is drawn at random, since guests choose the types.
+#[derive(Debug)]
+struct Keyed(u64);
+
+impl Default for Keyed {
+    fn default() -> Self {
+        Self(RandomState::new().hash_one(0) | 1)
+    }
+}
+
+impl BuildHasher for Keyed {
+    type Hasher = Folding;
+
+    fn build_hasher(&self) -> Folding {
+        Folding { key: self.0, state: self.0 }
+    }
+}
+
+/// Multiplies, and adds the two halves of the product.
+struct Folding {
+    key: u64,
+    state: u64,
+}
+
+impl Hasher for Folding {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(byte.into()));
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "the halves of a product")]
+    fn write_u64(&mut self, word: u64) {
+        let product = u128::from(self.state ^ word) * u128::from(self.key);
+        self.state = (product as u64) ^ (product >> 64) as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.state
+    }
 }
 
 impl TypeRegistry {
@@ -49,6 +90,18 @@ impl TypeRegistry {
         number
     }
 
+    /// The numbers of `types`, in order; as [`TypeRegistry::register`].
+    ///
+    /// # Panics
+    /// As that.
+    pub fn register_all(&self, types: &[FuncType]) -> Vec<u32> {
+        let known = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let mut numbers: Vec<u32> = types.iter().map_while(|ty| known.numbers.get(ty).copied()).collect();
+        drop(known);
+        numbers.extend(types[numbers.len()..].iter().map(|ty| self.register(ty)));
+        numbers
+    }
+
     /// The type with number `number`.
     ///
     /// # Panics
@@ -61,16 +114,21 @@ impl TypeRegistry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wasmo_abi::type_list::TypeList;
     use wasmo_abi::types::ValType;
 
     #[test]
     fn equal_types_share_a_number() {
         let registry = TypeRegistry::new();
-        let make = |params: &[ValType]| FuncType { params: params.into(), results: Box::new([]) };
+        let make =
+            |params: &[ValType]| FuncType { params: params.iter().copied().collect(), results: TypeList::default() };
         let first = registry.register(&make(&[ValType::I32]));
         let second = registry.register(&make(&[ValType::I64]));
         assert_ne!(first, second);
         assert_eq!(first, registry.register(&make(&[ValType::I32])));
         assert_eq!(*registry.get(second), make(&[ValType::I64]));
+        let all = registry.register_all(&[make(&[ValType::I64]), make(&[ValType::F32]), make(&[ValType::I32])]);
+        assert_eq!((all[0], all[2]), (second, first));
+        assert_eq!(*registry.get(all[1]), make(&[ValType::F32]));
     }
 }

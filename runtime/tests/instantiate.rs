@@ -58,7 +58,7 @@ struct Fixture {
 fn fixture() -> Fixture {
     let types = TypeRegistry::new();
     let mut store = Store::new(&support::options()).unwrap();
-    let ty = types.register(&FuncType { params: Box::new([]), results: Box::new([]) });
+    let ty = types.register(&FuncType::default());
     let host = Extern::Func(store.new_host_func(ty, support::nothing, std::ptr::null_mut(), 0));
     Fixture { types, store, host }
 }

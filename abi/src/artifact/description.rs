@@ -1,6 +1,6 @@
 //! [`Description`]: what an artefact says of the module in it, and the parts that hold it.
 
-use super::{ArtifactError, Part};
+use super::{ArtifactError, Part, flat};
 use crate::index::MemoryIndex;
 use crate::memory_image::memory_images;
 use crate::module::{DataKind, DataSegment, ModuleInfo};
@@ -8,6 +8,7 @@ use crate::table::{Bytes, FuncNames, Row, Table};
 use crate::types::PAGE_SIZE;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// What is written into a [`Part`].
 #[derive(Debug)]
@@ -60,7 +61,7 @@ impl Image {
 }
 
 /// What is known of a module and does not grow with its code.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Description {
     /// The module. The ranges of data segments are ranges of [`Part::Data`]. Segments in images, of which there may be thousands, are passive ones without content, and left out where none but such follow.
     pub info: ModuleInfo,
@@ -68,7 +69,50 @@ pub struct Description {
     pub images: Vec<Image>,
 }
 
+/// The form of a [`Description`] in a file.
+#[derive(Serialize, Deserialize)]
+struct Stored<'a> {
+    /// The module, without what follows.
+    info: ModuleInfo,
+    images: Vec<Image>,
+    type_count: usize,
+    types: &'a [u8],
+    /// The names of all imports and exports.
+    names: &'a str,
+    imports: &'a [u8],
+    exports: &'a [u8],
+}
+
 impl Description {
+    /// The bytes of [`Part::Description`]; `None` when it is larger than that of any valid module.
+    fn encode(&self) -> Option<Vec<u8>> {
+        let Self { info, images } = self;
+        let mut names = String::new();
+        let imports = flat::from_imports(&info.imports, &mut names)?;
+        let exports = flat::from_exports(&info.exports, &mut names)?;
+        let stored = Stored {
+            info: info.clone(),
+            images: images.clone(),
+            type_count: info.types.len(),
+            types: &flat::from_types(&info.types)?,
+            names: &names,
+            imports: &imports,
+            exports: &exports,
+        };
+        postcard::to_stdvec(&stored).ok()
+    }
+
+    /// Reads what [`Description::encode`] wrote; `None` when it did not.
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let Stored { mut info, images, type_count, types, names, imports, exports } =
+            postcard::from_bytes(bytes).ok()?;
+        let names: Arc<str> = names.into();
+        info.types = flat::to_types(type_count, types)?;
+        info.imports = flat::to_imports(imports, &names)?;
+        info.exports = flat::to_exports(exports, &names)?;
+        Some(Self { info, images })
+    }
+
     /// The contents of the parts that describe a module: its description, its tables, and the data of its segments, as images where they make good ones
     /// ([`memory_images`]). `bytes` is its binary, `page` the largest page of the machines that are to map the file, a power of two of at most
     /// [`crate::types::PAGE_SIZE`].
@@ -117,20 +161,20 @@ impl Description {
             (Part::Data, data.into()),
             (Part::Images, image_bytes.into()),
         ];
-        let description = Self { info, images };
-        let description = postcard::to_stdvec(&description);
-        let description = description.map_err(|_| ArtifactError::Malformed("the module has no description"))?;
+        let description = Self { info, images }.encode();
+        let description = description.ok_or(ArtifactError::Malformed("the module has no description"))?;
         let first = Content { part: Part::Description, bytes: description.into() };
         Ok(std::iter::once(first).chain(tables.map(|(part, bytes)| Content { part, bytes })).collect())
     }
 
-    /// Reads the parts back; `part` gives the bytes of a part. Everything that an index could lead astray is compared.
+    /// Reads the parts back: `part` gives the bytes of a part, of which but the length is not looked at, and `description` those of [`Part::Description`]. Everything that an
+    /// index could lead astray is compared.
     ///
     /// # Errors
     /// `Malformed` when they do not fit each other.
-    pub fn from_parts(part: impl Fn(Part) -> Bytes) -> Result<Self, ArtifactError> {
-        let mut this: Self = postcard::from_bytes(&part(Part::Description))
-            .map_err(|_| ArtifactError::Malformed("its description cannot be read"))?;
+    pub fn from_parts(part: impl Fn(Part) -> Bytes, description: &[u8]) -> Result<Self, ArtifactError> {
+        let unreadable = ArtifactError::Malformed("its description cannot be read");
+        let mut this = Self::decode(description).ok_or(unreadable)?;
         let short = ArtifactError::Malformed("a table ends within a row");
         let info = &mut this.info;
         let tables = (|| {
@@ -164,9 +208,8 @@ mod tests {
             || ModuleInfo { memories: [ty, ty].into_iter().collect(), imported_memories: 1, ..ModuleInfo::default() };
         let read = |memory: u32, start: u64, bytes: Range<usize>| {
             let this = Description { info: info(), images: vec![Image { memory: MemoryIndex(memory), start, bytes }] };
-            let description: Bytes = postcard::to_stdvec(&this).expect("it can be written").into();
-            let part = |part| if part == Part::Description { description.clone() } else { Vec::new().into() };
-            Description::from_parts(part).map(|this| this.images.len())
+            let description = this.encode().expect("it can be written");
+            Description::from_parts(|_| Bytes::default(), &description).map(|this| this.images.len())
         };
         assert_eq!(read(1, 4096, 0..61_440).ok(), Some(1));
         for (memory, start, end) in [(0, 0, 4096), (2, 0, 4096), (1, 4096, 65_536), (1, u64::MAX, 4096)] {

@@ -15,7 +15,7 @@ pub const HEADER_SIZE: usize = 2048;
 pub const MAGIC: [u8; 8] = *b"\x93wasmo\r\n";
 
 /// Counts changes of the format, and of what code and runtime agree on otherwise: a file of another revision is not read.
-pub const REVISION: u32 = 2;
+pub const REVISION: u32 = 3;
 
 /// What an artefact was made from and for, and where its parts lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct Header {
     /// Size of the first half.
     pub hot_size: u64,
     /// Offset and size of each part, in the order of [`Part::ALL`].
-    pub parts: Vec<(u64, u64)>,
+    pub parts: [(u64, u64); Part::COUNT],
     /// Checksum of the second half.
     pub cold: Checksum,
     /// Checksum of the first half, itself and `seal` taken as zero.
@@ -121,8 +121,8 @@ impl Header {
         let tunables = tunables.map_err(|_| ArtifactError::Malformed("its choices are unknown"))?;
         let wasm = fields.take()?;
         let (wasm_size, file_size, hot_size) = (fields.number()?, fields.number()?, fields.number()?);
-        let mut parts = Vec::with_capacity(Part::ALL.len());
-        for part in Part::ALL {
+        let mut parts = [(0, 0); Part::COUNT];
+        for (part, place) in Part::ALL.into_iter().zip(&mut parts) {
             let (offset, size) = (fields.number()?, fields.number()?);
             let half = match part.half() {
                 Half::Hot => 0..hot_size,
@@ -132,7 +132,7 @@ impl Header {
             if offset < half.start || end > half.end {
                 return Err(ArtifactError::Malformed("a part lies outside of the file"));
             }
-            parts.push((offset, size));
+            *place = (offset, size);
         }
         let cold = fields.take()?;
         fields.rest = bytes.and_then(|bytes| bytes.get(HOT..)).unwrap_or_default();
@@ -271,7 +271,7 @@ mod tests {
     fn header() -> Header {
         let file_size = (HEADER_OFFSET + HEADER_SIZE + 600) as u64;
         let hot_size = file_size - 200;
-        let part = |part: &Part| match part.half() {
+        let part = |part: Part| match part.half() {
             Half::Hot => (hot_size - 100, 90),
             Half::Cold => (hot_size + 10, 80),
         };
@@ -285,7 +285,7 @@ mod tests {
             wasm_size: 1234,
             file_size,
             hot_size,
-            parts: Part::ALL.iter().map(part).collect(),
+            parts: Part::ALL.map(part),
             cold: [0; 32],
             hot: [0; 32],
             seal: [0; 32],

@@ -34,7 +34,7 @@ pub struct File {
     /// Its content.
     pub bytes: Vec<u8>,
     /// Offset and size of each part, in the order of [`Part::ALL`]; as [`artifact::Header::parts`].
-    pub parts: Vec<(u64, u64)>,
+    pub parts: [(u64, u64); Part::COUNT],
     /// Size of the first half; as [`artifact::Header::hot_size`].
     pub hot_size: u64,
 }
@@ -49,7 +49,7 @@ pub fn write(image: &LinkedImage, contents: &[Content], symbols: &[Symbol<'_>]) 
     file.pad(artifact::HEADER_OFFSET as u64)?;
     file.put(".wasmo.header", Kind::Data, 64, &[0; artifact::HEADER_SIZE])?;
     let (mut placed, mut hot_size, mut text_section) = (Placed(Vec::with_capacity(Part::ALL.len())), None, 0);
-    for &part in Part::ALL {
+    for part in Part::ALL {
         if part.half() == Half::Cold && hot_size.is_none() {
             // Nothing but code is mapped with the right to be executed.
             file.align(page)?;
@@ -114,7 +114,10 @@ pub fn write(image: &LinkedImage, contents: &[Content], symbols: &[Symbol<'_>]) 
     file.put_symbols(symbols, placed.start(Part::Text), text_section)?;
     let headers = file.put_section_headers()?;
     file.put_front(image, &placed, headers)?;
-    let parts = placed.0.iter().map(|(_, range)| (range.start, range.end - range.start)).collect();
+    let parts = Part::ALL.map(|part| {
+        let range = placed.range(part);
+        (range.start, range.end - range.start)
+    });
     Ok(File { parts, hot_size: hot_size.unwrap_or(file.len()), bytes: file.bytes })
 }
 

@@ -159,7 +159,7 @@ impl<'a> Walk<'a> {
                     return Err(Error::new(ErrorKind::Unsupported, "an import of a kind that is not supported"));
                 }
             };
-            let (module, name) = (import.module.to_owned(), import.name.to_owned());
+            let (module, name) = (import.module.into(), import.name.into());
             info.imports.push(Import { module, name, entity });
         }
         Ok(())
@@ -201,7 +201,7 @@ impl<'a> Walk<'a> {
                     return Err(Error::new(ErrorKind::Unsupported, "an export of a kind that is not supported"));
                 }
             };
-            self.info.exports.push(Export { name: export.name.to_owned(), entity });
+            self.info.exports.push(Export { name: export.name.into(), entity });
             Ok(())
         })
     }

@@ -17,6 +17,7 @@ use inkwell::values::{PhiValue, PointerValue};
 use wasmo_abi::builtin::{Builtin, VmBuiltins};
 use wasmo_abi::tier::{LoopIndex, Tier, VmEntry};
 use wasmo_abi::tunables::MAX_VALUES;
+use wasmo_abi::type_list::TypeList;
 use wasmo_abi::types::FuncType;
 use wasmo_abi::vm::{RawValue, VmContext};
 
@@ -255,7 +256,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
 
 /// How the variants of a function of type `ty` are called that begin at a loop.
 pub(super) fn osr_signature<'ctx>(ir: &crate::ir::Ir<'ctx>, ty: &FuncType) -> Signature<'ctx> {
-    Signature::new(ir, &FuncType { params: Box::default(), results: ty.results.clone() })
+    Signature::new(ir, &FuncType { params: TypeList::default(), results: ty.results.clone() })
 }
 
 fn missing_local() -> Error {

@@ -162,7 +162,7 @@ impl Instance {
 
     /// Calls the exported function `name`.
     pub fn call(&mut self, name: &str, arguments: &[RawValue]) -> Vec<RawValue> {
-        let export = self.info.exports.iter().find(|export| export.name == name).expect("the function is exported");
+        let export = self.info.exports.iter().find(|export| *export.name == *name).expect("the function is exported");
         let EntityRef::Func(func) = export.entity else { panic!("{name} is not a function") };
         let ty = self.info.func_type(func);
         let mut values = vec![RawValue::default(); ty.params.len().max(ty.results.len()).max(1)];

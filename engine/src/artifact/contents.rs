@@ -70,7 +70,7 @@ impl ArtifactInfo {
         self.header.verify_size(artifact.len() as u64)?;
         let artifact = Arc::new(artifact);
         let part = |part| Bytes::part_of(Arc::clone(&artifact) as _, self.header.part(part));
-        let Description { info, .. } = Description::from_parts(part)?;
+        let Description { info, .. } = Description::from_parts(part, &part(Part::Description))?;
         let functions = Table::from_bytes(part(Part::Functions));
         let functions = functions.ok_or(ArtifactError::Malformed("a table ends within a row"))?;
         let named = info.imports.iter().map(|import| import.entity);

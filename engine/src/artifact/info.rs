@@ -90,7 +90,7 @@ impl ArtifactInfo {
 
     /// The names of the parts and their sizes in bytes, in the order of the file.
     pub fn parts(&self) -> impl ExactSizeIterator<Item = (&'static str, usize)> + '_ {
-        Part::ALL.iter().map(|&part| (part.section(), self.header.part(part).len()))
+        Part::ALL.into_iter().map(|part| (part.section(), self.header.part(part).len()))
     }
 
     /// The size of the whole file in bytes.

@@ -161,7 +161,7 @@ impl Instance {
 
     /// The export with the name `name`.
     pub fn export(&self, name: &str) -> Option<Extern> {
-        let export = self.module().info.exports.iter().find(|export| export.name == name)?;
+        let export = self.module().info.exports.iter().find(|export| *export.name == *name)?;
         self.entity(export.entity)
     }
 

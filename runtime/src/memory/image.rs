@@ -25,17 +25,12 @@ pub struct MemoryImage {
 }
 
 impl MemoryImage {
-    /// The `len` bytes of `file` from `file_offset` on, for the place `memory_offset` of a memory. It is mapped when all three are multiples of the machine's page
-    /// size; otherwise each memory gets a copy.
-    ///
-    /// # Errors
-    /// When the file is shorter, or does not tell its size.
-    pub fn new(file: Arc<File>, file_offset: u64, memory_offset: u64, len: u64) -> io::Result<Self> {
-        let end = file_offset.checked_add(len).ok_or(io::ErrorKind::InvalidInput)?;
-        if end > file.metadata()?.len() || memory_offset.checked_add(len).is_none() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok(Self { file, file_offset, memory_offset, len })
+    /// The bytes at `range` of `file`, which has so many, for the place `memory_offset` of a memory. It is mapped when all three are multiples of the machine's page
+    /// size; otherwise each memory gets a copy. `None` when there is no such place.
+    pub fn new(file: Arc<File>, range: Range<u64>, memory_offset: u64) -> Option<Self> {
+        let len = range.end.checked_sub(range.start)?;
+        memory_offset.checked_add(len)?;
+        Some(Self { file, file_offset: range.start, memory_offset, len })
     }
 
     pub(super) fn file(&self) -> &File {

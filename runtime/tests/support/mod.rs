@@ -226,7 +226,7 @@ fn code(types: usize) -> ModuleCode {
 pub fn info() -> ModuleInfo {
     let import = Import { module: "env".into(), name: "host".into(), entity: EntityRef::Func(FuncIndex(0)) };
     ModuleInfo {
-        types: [FuncType { params: Box::new([]), results: Box::new([]) }].into_iter().collect(),
+        types: [FuncType::default()].into_iter().collect(),
         imports: vec![import],
         funcs: (0..func::COUNT).map(|index| Func { ty: TypeIndex(0), func_ref: Some(FuncRefIndex(index)) }).collect(),
         imported_funcs: 1,

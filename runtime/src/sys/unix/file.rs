@@ -1,4 +1,4 @@
-//! [`FileMapping`]: a file mapped for reading, part of it for execution; [`FileId`]: which file, in which state.
+//! [`FileMapping`]: the beginning of a file mapped for reading, part of it for execution; [`FileId`]: which file, in which state.
 
 use super::mmap::map_code;
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::ptr::NonNull;
 use std::time::{Duration, SystemTime};
 
-/// A whole file, mapped privately: what others write to the file later may or may not be seen.
+/// The beginning of a file, mapped privately: what others write to the file later may or may not be seen.
 #[derive(Debug)]
 pub(crate) struct FileMapping {
     base: NonNull<u8>,
@@ -25,6 +25,11 @@ impl FileMapping {
     /// Maps the first `len` bytes of `file`, not 0.
     pub(crate) fn new(file: &File, len: usize) -> io::Result<Self> {
         Ok(Self { base: map_code(len, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd())?, len })
+    }
+
+    /// The number of bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// The address of the first byte.
