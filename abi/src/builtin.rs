@@ -1,6 +1,6 @@
 //! Run-time helpers that generated code calls.
 //!
-//! There are two kinds. *Leaf* helpers are C functions called on the guest's stack: they never trap, never call back, and take no lock.
+//! There are two kinds. *Leaf* helpers are functions of C's library called on the guest's stack: they never trap, never call back, and take no lock.
 //! All others are [`VmHostCallback`]s reached through [`VmBuiltins::exit`], which moves to the host's stack: arguments and results travel in
 //! an array of [`RawValue`]s, and a callback that answers 1 makes the guest trap.
 

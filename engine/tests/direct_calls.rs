@@ -448,7 +448,8 @@ fn interruptions_between_short_calls() -> Result<()> {
     }
     done.store(1, Ordering::Relaxed);
     other.join().expect("the thread ends well");
-    println!("{with_frames} of 2000 interruptions have a backtrace");
+    // Those have none that come before the guest has begun.
+    assert!(with_frames >= 1980, "{with_frames} of 2000 interruptions have a backtrace");
     Ok(())
 }
 

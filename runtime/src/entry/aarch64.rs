@@ -6,6 +6,7 @@
 use super::offset::{EXIT_SP, HOST_FUNC_DIRECT, HOST_FUNC_EXEC, HOST_SP, INTERRUPT, UNWOUND_FROM};
 use super::{Activation, Arguments, DIRECT_STUB, HOST_FAILED, INTERRUPTED, RETURNED, Results};
 use crate::exec::Exec;
+use crate::trap::Registers;
 use std::arch::{asm, global_asm};
 use wasmo_abi::trap::TrapCode;
 
@@ -117,6 +118,24 @@ pub(crate) unsafe fn enter(
     (reason, results)
 }
 
+/// Functions pop nothing here.
+pub(crate) fn before_pop(_: Registers) -> Option<Registers> {
+    None
+}
+
+/// As [`before_pop`].
+///
+/// # Safety
+/// None is needed.
+pub(crate) unsafe fn makes_up_at(_: usize) -> bool {
+    false
+}
+
+/// The registers that the caller has at the call of a function that has no frame yet, or any more, and has the registers `at`.
+pub(crate) fn caller(at: Registers, _read: impl Fn(usize) -> Option<usize>) -> Option<Registers> {
+    Some(Registers { pc: at.lr, lr: 0, ..at })
+}
+
 /// The registers that functions keep for their callers: a host function that does not use one holds there what the guest had.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "a call would change them")]
@@ -159,6 +178,15 @@ const UNREACHABLE: u32 = BRK | 1 << 5;
 /// The upper byte of the operand that marks `llvm.ubsantrap`.
 const UBSAN: u32 = 0x5500;
 
+/// Notes that from label 22 up to label 23 an exit frame lies where the stack pointer points.
+macro_rules! framed {
+    () => {
+        ".pushsection .rodata.wasmo_framed, \"a\", @progbits\n\
+         .long 22b - wasmo_stubs, 23b - wasmo_stubs\n\
+         .popsection\n"
+    };
+}
+
 macro_rules! exit_direct {
     ($($register:literal),*) => {
         concat!($(
@@ -166,6 +194,7 @@ macro_rules! exit_direct {
             ".p2align 6\n",
             ".cfi_startproc\n",
             "stp x29, x30, [sp, #-16]!\n",
+            "22:\n",
             ".cfi_def_cfa_offset 16\n",
             ".cfi_offset x29, -16\n",
             ".cfi_offset x30, -8\n",
@@ -176,6 +205,8 @@ macro_rules! exit_direct {
             "mov ", $register, ", x20\n",
             "str x22, [x9, #{exit_sp}]\n",
             "mov sp, x9\n",
+            "23:\n",
+            framed!(),
             ".cfi_remember_state\n",
             ".cfi_def_cfa sp, 48\n",
             ".cfi_offset x29, -48\n",
@@ -191,7 +222,7 @@ macro_rules! exit_direct {
             ".cfi_restore x29\n",
             ".cfi_restore x30\n",
             "ldr w10, [x9, #{interrupt}]\n",
-            "cbnz w10, .Lwasmo_interrupted\n",
+            "cbnz w10, .Lwasmo_interrupted_direct\n",
             "ret\n",
             ".cfi_endproc\n",
         )*)
@@ -199,7 +230,16 @@ macro_rules! exit_direct {
 }
 
 global_asm!(
+    ".pushsection .rodata.wasmo_framed, \"a\", @progbits",
+    ".p2align 2",
+    ".globl wasmo_framed",
+    ".hidden wasmo_framed",
+    "wasmo_framed:",
+    ".popsection",
     ".pushsection .text.wasmo_stubs, \"ax\", @progbits",
+    ".globl wasmo_stubs",
+    ".hidden wasmo_stubs",
+    "wasmo_stubs:",
     // ---- enter(code: x9, guest_sp: x10, outer: x11, exec: x23; what code takes) -> reason: x9; what code returns.
     // Changes what C's convention allows to change, and x20 to x22, x24 to x28, d8 to d15.
     ".p2align 6",
@@ -247,6 +287,7 @@ global_asm!(
     "wasmo_exit:",
     ".cfi_startproc",
     "stp x29, x30, [sp, #-16]!",
+    "22:",
     ".cfi_def_cfa_offset 16",
     ".cfi_offset x29, -16",
     ".cfi_offset x30, -8",
@@ -254,6 +295,8 @@ global_asm!(
     "ldr x9, [x0, #{host_sp}]",
     "str x29, [x9, #{exit_sp}]",
     "mov sp, x9",
+    "23:",
+    framed!(),
     ".cfi_remember_state",
     ".cfi_def_cfa sp, 48",
     ".cfi_offset x29, -48",
@@ -267,10 +310,13 @@ global_asm!(
     "ldr x9, [sp, #24]",
     "cbnz w0, 3f",
     "mov sp, x29",
+    "22:",
     ".cfi_restore_state",
     "ldr w10, [x9, #{interrupt}]",
     "cbnz w10, .Lwasmo_interrupted",
     "ldp x29, x30, [sp], #16",
+    "23:",
+    framed!(),
     ".cfi_def_cfa_offset 0",
     ".cfi_restore x29",
     ".cfi_restore x30",
@@ -283,7 +329,11 @@ global_asm!(
     ".size wasmo_exit, . - wasmo_exit",
     // ---- unwind(exec: x0, reason: x1)
     ".p2align 5",
+    ".Lwasmo_interrupted_direct:",
+    // Back to the exit frame, so that it lies there for whoever comes here.
+    "mov sp, x22",
     ".Lwasmo_interrupted:",
+    "22:",
     "mov x0, x9",
     "mov x1, #{interrupted}",
     ".globl wasmo_unwind",
@@ -292,6 +342,8 @@ global_asm!(
     "wasmo_unwind:",
     "ldr x9, [x0, #{host_sp}]",
     "mov sp, x9",
+    "23:",
+    framed!(),
     "ldr x9, [sp, #{exit_sp}]",
     "str x9, [x0, #{unwound_from}]",
     "mov x9, x1",
@@ -316,6 +368,14 @@ global_asm!(
     // An error when the stubs before need more room.
     ".org wasmo_exit_direct + 6 * {direct_stub}",
     ".size wasmo_exit_direct, . - wasmo_exit_direct",
+    ".globl wasmo_stubs_end",
+    ".hidden wasmo_stubs_end",
+    "wasmo_stubs_end:",
+    ".popsection",
+    ".pushsection .rodata.wasmo_framed, \"a\", @progbits",
+    ".globl wasmo_framed_end",
+    ".hidden wasmo_framed_end",
+    "wasmo_framed_end:",
     ".popsection",
     host_sp = const HOST_SP,
     exit_sp = const EXIT_SP,

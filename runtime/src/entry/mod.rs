@@ -42,7 +42,9 @@ use aarch64 as arch;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as arch;
 
-pub(crate) use arch::{EntryFrame, ExitFrame, enter, kept_registers, stack_pointer, trap_code_at};
+pub(crate) use arch::{
+    EntryFrame, ExitFrame, before_pop, caller, enter, kept_registers, makes_up_at, stack_pointer, trap_code_at,
+};
 
 /// Why [`enter`] came back: the guest returned.
 pub(crate) const RETURNED: usize = 0;
@@ -148,6 +150,36 @@ unsafe extern "C" {
     fn wasmo_unwind(exec: *mut VmExecContext, reason: usize) -> !;
     fn wasmo_exit_direct();
     fn wasmo_no_code();
+    fn wasmo_stubs();
+    fn wasmo_stubs_end();
+    /// Pairs of offsets from `wasmo_stubs`: between them, the stack pointer points to an exit frame, if it is on the guest's stack.
+    static wasmo_framed: [u32; 0];
+    static wasmo_framed_end: [u32; 0];
+}
+
+/// Where in the stubs a guest was stopped, on its own stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InStub {
+    /// The stack pointer points to an exit frame.
+    Framed,
+    /// The stub was just entered, or is about to return.
+    Frameless,
+}
+
+/// Where in the stubs the instruction at `pc` is; `None` if it is elsewhere.
+pub(crate) fn in_stub(pc: usize) -> Option<InStub> {
+    let (start, end) = (wasmo_stubs as *const () as usize, wasmo_stubs_end as *const () as usize);
+    if !(start..end).contains(&pc) {
+        return None;
+    }
+    let (first, last) = (&raw const wasmo_framed, &raw const wasmo_framed_end);
+    // SAFETY: the table reaches from one to the other, and is constant.
+    let framed = unsafe {
+        let pairs = (last as usize - first as usize) / size_of::<[u32; 2]>();
+        std::slice::from_raw_parts(first.cast::<[u32; 2]>(), pairs)
+    };
+    let inside = |&[from, to]: &[u32; 2]| (from as usize..to as usize).contains(&(pc - start));
+    Some(if framed.iter().any(inside) { InStub::Framed } else { InStub::Frameless })
 }
 
 /// The stub that generated code calls to reach the host with an array of values.
@@ -182,4 +214,25 @@ pub(crate) unsafe fn leave(exec: *mut VmExecContext) -> ! {
 /// exit thunk.
 pub(crate) fn no_code() -> usize {
     wasmo_no_code as *const () as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_known_where_stubs_have_a_frame() {
+        // The first instruction makes the frame.
+        let first = if cfg!(target_arch = "x86_64") { 1 } else { 4 };
+        let direct = (0..DIRECT_INTEGERS).filter_map(exit_direct);
+        for stub in direct.chain([EXIT as *const () as usize]) {
+            assert_eq!(in_stub(stub), Some(InStub::Frameless));
+            assert_eq!(in_stub(stub + first), Some(InStub::Framed));
+        }
+        assert_eq!(in_stub(wasmo_enter as *const () as usize), Some(InStub::Frameless));
+        assert_eq!(in_stub(no_code()), Some(InStub::Frameless));
+        assert_eq!(in_stub(unwind()), Some(InStub::Framed));
+        assert_eq!(in_stub(in_stub as *const () as usize), None);
+        assert_eq!(in_stub(wasmo_stubs_end as *const () as usize), None);
+    }
 }

@@ -6,6 +6,7 @@
 use super::offset::{EXIT_SP, HOST_FUNC_DIRECT, HOST_FUNC_EXEC, HOST_SP, INTERRUPT, UNWOUND_FROM};
 use super::{Activation, Arguments, DIRECT_STUB, HOST_FAILED, INTERRUPTED, RETURNED, Results};
 use crate::exec::Exec;
+use crate::trap::Registers;
 use std::arch::{asm, global_asm};
 use wasmo_abi::trap::TrapCode;
 
@@ -106,6 +107,30 @@ pub(crate) unsafe fn enter(
     (reason, results)
 }
 
+/// What functions in the wasm convention pop when they return, though they have no argument on the stack.
+const POPPED: usize = 8;
+
+/// Where the stack pointer may be too high for the call frame information: the registers `at`, lowered by what a callee has popped. LLVM takes the next
+/// instruction to make up for that, and does not describe the state before it.
+pub(crate) fn before_pop(at: Registers) -> Option<Registers> {
+    Some(Registers { sp: at.sp.checked_sub(POPPED)?, ..at })
+}
+
+/// Whether the instruction at `pc` is one that makes up for what a callee has popped: `sub rsp, 8`. It may also be of a function's beginning.
+///
+/// # Safety
+/// The instruction at `pc` was about to be executed, and is therefore readable.
+pub(crate) unsafe fn makes_up_at(pc: usize) -> bool {
+    const SUB: [u8; 4] = [0x48, 0x83, 0xec, 0x08];
+    // SAFETY: a byte is read when those before it are the beginning of the instruction, so that it is a part of it.
+    SUB.iter().enumerate().all(|(position, &byte)| unsafe { ((pc + position) as *const u8).read() } == byte)
+}
+
+/// The registers that the caller has at the call of a function that has no frame yet, or any more, and has the registers `at`.
+pub(crate) fn caller(at: Registers, read: impl Fn(usize) -> Option<usize>) -> Option<Registers> {
+    Some(Registers { pc: read(at.sp)?, sp: at.sp.checked_add(size_of::<usize>())?, ..at })
+}
+
 /// The registers that functions keep for their callers: a host function that does not use one holds there what the guest had.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "a call would change them")]
@@ -147,6 +172,15 @@ pub(crate) unsafe fn trap_code_at(pc: usize) -> Option<TrapCode> {
     TrapCode::from_code(unsafe { code.add(UD1.len()).read() })
 }
 
+/// Notes that from label 22 up to label 23 an exit frame lies where the stack pointer points.
+macro_rules! framed {
+    () => {
+        ".pushsection .rodata.wasmo_framed, \"a\", @progbits\n\
+         .long 22b - wasmo_stubs, 23b - wasmo_stubs\n\
+         .popsection\n"
+    };
+}
+
 macro_rules! exit_direct {
     ($($register:literal),*) => {
         concat!($(
@@ -155,6 +189,7 @@ macro_rules! exit_direct {
             ".p2align 6\n",
             ".cfi_startproc\n",
             "push rbp\n",
+            "22:\n",
             ".cfi_def_cfa_offset 16\n",
             ".cfi_offset rbp, -16\n",
             "mov rax, qword ptr [r13 + {exec}]\n",
@@ -163,6 +198,8 @@ macro_rules! exit_direct {
             "mov rax, qword ptr [rax + {host_sp}]\n",
             "mov qword ptr [rax + {exit_sp}], r14\n",
             "mov rsp, rax\n",
+            "23:\n",
+            framed!(),
             ".cfi_remember_state\n",
             ".cfi_def_cfa rsp, 48\n",
             ".cfi_offset rbx, -24\n",
@@ -173,7 +210,7 @@ macro_rules! exit_direct {
             ".cfi_restore_state\n",
             ".cfi_def_cfa_offset 8\n",
             "cmp dword ptr [rcx + {interrupt}], 0\n",
-            "jne .Lwasmo_interrupted\n",
+            "jne .Lwasmo_interrupted_direct\n",
             "ret 8\n",
             ".cfi_endproc\n",
         )*)
@@ -181,7 +218,16 @@ macro_rules! exit_direct {
 }
 
 global_asm!(
+    ".pushsection .rodata.wasmo_framed, \"a\", @progbits",
+    ".p2align 2",
+    ".globl wasmo_framed",
+    ".hidden wasmo_framed",
+    "wasmo_framed:",
+    ".popsection",
     ".pushsection .text.wasmo_stubs, \"ax\", @progbits",
+    ".globl wasmo_stubs",
+    ".hidden wasmo_stubs",
+    "wasmo_stubs:",
     // ---- enter(code: rax, guest_sp: r10, outer: r11, exec: r12; what code takes) -> reason: r10; what code returns.
     // Changes what C's convention allows to change, and r13, r14, r15.
     ".p2align 6",
@@ -227,12 +273,15 @@ global_asm!(
     "wasmo_exit:",
     ".cfi_startproc",
     "push rbp",
+    "22:",
     ".cfi_def_cfa_offset 16",
     ".cfi_offset rbp, -16",
     "mov rax, qword ptr [rdi + {host_sp}]",
     "mov rbp, rsp",
     "mov qword ptr [rax + {exit_sp}], rsp",
     "mov rsp, rax",
+    "23:",
+    framed!(),
     ".cfi_remember_state",
     ".cfi_def_cfa rsp, 48",
     ".cfi_offset rbx, -24",
@@ -245,30 +294,36 @@ global_asm!(
     "test eax, eax",
     "jne 3f",
     "mov rsp, rbp",
+    "22:",
     ".cfi_restore_state",
     "cmp dword ptr [rdi + {interrupt}], 0",
-    "jne 4f",
+    "jne .Lwasmo_interrupted",
     "pop rbp",
+    "23:",
+    framed!(),
     ".cfi_def_cfa_offset 8",
     "ret",
     "3:",
     "mov esi, {host_failed}",
     "jmp wasmo_unwind",
-    "4:",
-    "mov esi, {interrupted}",
-    "jmp wasmo_unwind",
     ".cfi_endproc",
     ".size wasmo_exit, . - wasmo_exit",
     // ---- unwind(exec: rdi, reason: rsi)
     ".p2align 5",
-    ".Lwasmo_interrupted:",
+    ".Lwasmo_interrupted_direct:",
     "mov rdi, rcx",
+    // Back to the exit frame, so that it lies there for whoever comes here.
+    "mov rsp, r14",
+    ".Lwasmo_interrupted:",
+    "22:",
     "mov esi, {interrupted}",
     ".globl wasmo_unwind",
     ".hidden wasmo_unwind",
     ".type wasmo_unwind, @function",
     "wasmo_unwind:",
     "mov rsp, qword ptr [rdi + {host_sp}]",
+    "23:",
+    framed!(),
     "pop r12",
     "pop qword ptr [rdi + {unwound_from}]",
     "pop rax",
@@ -294,6 +349,14 @@ global_asm!(
     // An error when the stubs before need more room.
     ".org wasmo_exit_direct + 6 * {direct_stub}",
     ".size wasmo_exit_direct, . - wasmo_exit_direct",
+    ".globl wasmo_stubs_end",
+    ".hidden wasmo_stubs_end",
+    "wasmo_stubs_end:",
+    ".popsection",
+    ".pushsection .rodata.wasmo_framed, \"a\", @progbits",
+    ".globl wasmo_framed_end",
+    ".hidden wasmo_framed_end",
+    "wasmo_framed_end:",
     ".popsection",
     host_sp = const HOST_SP,
     exit_sp = const EXIT_SP,

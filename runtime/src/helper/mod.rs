@@ -16,9 +16,15 @@ use crate::instance::Instance;
 use crate::instance::segment::SegmentError;
 use crate::store::Store;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr;
 use wasmo_abi::builtin::VmBuiltins;
 use wasmo_abi::vm::{RawValue, VmContext};
+
+unsafe extern "C" {
+    /// C's own. Generated code checks the bounds of both ranges before it calls.
+    safe fn memmove(to: *mut u8, from: *const u8, bytes: usize) -> *mut u8;
+    /// C's own. Generated code checks the bounds of the range before it calls.
+    safe fn memset(to: *mut u8, byte: i32, bytes: usize) -> *mut u8;
+}
 
 /// The one table, for all stores.
 static TABLE: VmBuiltins = VmBuiltins {
@@ -42,6 +48,16 @@ static TABLE: VmBuiltins = VmBuiltins {
 /// The table of helpers.
 pub(crate) fn table() -> *const VmBuiltins {
     &raw const TABLE
+}
+
+/// How far code of a leaf helper may be from where it begins: farther than any goes, and not so far that code of another library is meant.
+const LEAF: usize = 4096;
+
+/// Whether the instruction at `pc`, which works on a guest's stack, is one of a leaf helper. In C's libraries, these are written so that they need no stack.
+pub(crate) fn in_leaf(pc: usize) -> bool {
+    [TABLE.memmove as *const () as usize, TABLE.memset as *const () as usize]
+        .iter()
+        .any(|start| pc.abs_diff(*start) < LEAF)
 }
 
 /// A helper.
@@ -103,17 +119,4 @@ impl From<SegmentError> for Failure {
 fn size_or_failure(size: Option<u64>) -> RawValue {
     // Sizes of 32-bit memories and of tables fit; -1 says that nothing grew.
     RawValue::from_u32(size.and_then(|size| u32::try_from(size).ok()).unwrap_or(u32::MAX))
-}
-
-extern "C" fn memmove(to: *mut u8, from: *const u8, bytes: usize) -> *mut u8 {
-    // SAFETY: generated code checks the bounds of both ranges before it calls.
-    unsafe { ptr::copy(from, to, bytes) };
-    to
-}
-
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "C's memset uses the lowest byte")]
-extern "C" fn memset(to: *mut u8, byte: i32, bytes: usize) -> *mut u8 {
-    // SAFETY: generated code checks the bounds of the range before it calls.
-    unsafe { ptr::write_bytes(to, byte as u8, bytes) };
-    to
 }

@@ -7,7 +7,9 @@
 use super::Registers;
 use super::activations::{Activations, exit_registers, read_stack};
 use crate::code::{self, Location};
+use crate::entry::{self, InStub, in_stub};
 use crate::exec::Exec;
+use crate::helper::in_leaf;
 use crate::module::Module;
 use std::sync::Arc;
 use wasmo_abi::index::FuncIndex;
@@ -93,7 +95,18 @@ impl Backtrace {
         let end = unsafe { exec.activation_within(exec.entry_frame()) }.guest_sp;
         match start {
             Start::Waiting => {}
-            Start::Trap(registers) => trace.walk(registers, end, true, &mut steps, &read),
+            Start::Trap(registers) => {
+                // A guest that was stopped in a stub or in a leaf helper is in the function that has called it.
+                let (registers, exact) = match in_stub(registers.pc) {
+                    Some(InStub::Framed) => (exit(registers.sp), false),
+                    Some(InStub::Frameless) => (entry::caller(registers, read), false),
+                    None if in_leaf(registers.pc) => (entry::caller(registers, read), false),
+                    None => (Some(registers), true),
+                };
+                if let Some(registers) = registers {
+                    trace.walk(registers, end, exact, &mut steps, &read);
+                }
+            }
             Start::Exit(address) => {
                 // Where the guest was stopped before it had begun, there is no exit.
                 if let Some(registers) = exit(address).filter(|_| address < end) {
@@ -124,9 +137,12 @@ impl Backtrace {
             *steps -= 1;
             // A return address may be the first byte of something else when the call was the last instruction.
             let Some(pc) = at.pc.checked_sub(usize::from(!exact)) else { return };
-            exact = false;
             // Thunks that the embedder had compiled for functions of its own are of no module; the walk ends there.
             let Some(location) = code::find(pc) else { return };
+            if exact {
+                at = settled(at, &location, end, read);
+            }
+            exact = false;
             self.push_location(&location);
             let caller = location.step(at, read);
             match caller {
@@ -137,4 +153,17 @@ impl Backtrace {
             }
         }
     }
+}
+
+/// The registers `at`, with which the function at `location` was stopped, as call frame information describes them. Just after a call it may not
+/// ([`entry::before_pop`]): then what it says leads nowhere.
+fn settled(at: Registers, location: &Location, end: usize, read: &impl Fn(usize) -> Option<usize>) -> Registers {
+    let leads_on = |at: &Registers| {
+        let known = |pc: usize| pc.checked_sub(1).is_some_and(|pc| code::find(pc).is_some());
+        location.step(*at, read).is_some_and(|caller| caller.sp == end || (caller.sp < end && known(caller.pc)))
+    };
+    let Some(lower) = entry::before_pop(at) else { return at };
+    // SAFETY: the guest was stopped at this instruction.
+    let choices = if unsafe { entry::makes_up_at(at.pc) } { [lower, at] } else { [at, lower] };
+    choices.into_iter().find(leads_on).unwrap_or(at)
 }
