@@ -120,8 +120,12 @@ impl<T: Row> Table<T> {
 
     /// The row at `position`, if there is one.
     pub fn get(&self, position: usize) -> Option<T> {
-        let start = position.checked_mul(T::SIZE)?;
-        self.bytes.get(start..start.checked_add(T::SIZE)?).map(read_row)
+        self.rows().get(position)
+    }
+
+    /// The rows, for one who reads many of them in no order.
+    pub fn rows(&self) -> Rows<'_, T> {
+        Rows { bytes: &self.bytes, row: PhantomData }
     }
 
     /// The last row, if there is one.
@@ -154,11 +158,28 @@ impl<T: Row> Table<T> {
     }
 }
 
+/// The rows of a [`Table`], which was asked once where they lie.
+#[derive(Clone, Copy)]
+pub struct Rows<'a, T> {
+    bytes: &'a [u8],
+    row: PhantomData<fn() -> T>,
+}
+
+impl<T: Row> Rows<'_, T> {
+    /// The row at `position`, if there is one.
+    #[inline]
+    pub fn get(&self, position: usize) -> Option<T> {
+        let start = position.checked_mul(T::SIZE)?;
+        self.bytes.get(start..start.checked_add(T::SIZE)?).map(read_row)
+    }
+}
+
 /// The rows that `bytes` are; `None` when they end within one.
 pub fn rows<'a, T: Row + 'a>(bytes: &'a [u8]) -> Option<impl ExactSizeIterator<Item = T> + 'a> {
     bytes.len().is_multiple_of(T::SIZE).then(|| bytes.chunks_exact(T::SIZE).map(read_row))
 }
 
+#[inline]
 fn read_row<T: Row>(row: &[u8]) -> T {
     T::read(|word| {
         let bytes = row.get(word * 4..).and_then(|rest| rest.first_chunk());

@@ -1,12 +1,11 @@
-//! What it costs to make and drop an instance, its store included: `cargo run --release -p wasmo --example instantiate_costs [python.wasm]`.
+//! What it costs to make and drop an instance, its store included: `cargo run --release -p wasmo --example instantiate_costs [python.wasmo]`, where the
+//! argument is CPython as `wasmo compile` compiled it.
 //!
 //! Times are per instance, the best of many rounds so short that a busy machine leaves some of them alone. "called" has one call of an export that writes to memory and
 //! a table between the two (of small modules only).
 
 use std::time::{Duration, Instant};
-use wasmo::{
-    Config, Engine, ExternType, Func, InstancePre, Linker, Module, OptLevel, PoolingConfig, Result, Store, Val,
-};
+use wasmo::{Config, Engine, ExternType, Func, InstancePre, Linker, Module, PoolingConfig, Result, Store, Val};
 
 const SMALL: &str = r#"(module
     (memory (export "memory") 1) (data (i32.const 16) "some data of the module's")
@@ -30,8 +29,7 @@ fn best(rounds: u32, count: u32, mut work: impl FnMut() -> Result<()>) -> Result
 }
 
 /// The module with functions of the host's for its imports, which do nothing.
-fn pre(engine: &Engine, bytes: &[u8]) -> Result<InstancePre<()>> {
-    let module = Module::new(engine, bytes)?;
+fn pre(engine: &Engine, module: &Module) -> Result<InstancePre<()>> {
     let mut linker = Linker::new(engine);
     for import in module.imports() {
         if let ExternType::Func(ty) = import.ty() {
@@ -39,7 +37,7 @@ fn pre(engine: &Engine, bytes: &[u8]) -> Result<InstancePre<()>> {
             linker.func_new(import.module(), import.name(), ty, nothing)?;
         }
     }
-    linker.instantiate_pre(&module)
+    linker.instantiate_pre(module)
 }
 
 fn instantiate(engine: &Engine, pre: &InstancePre<()>) -> Result<()> {
@@ -49,8 +47,7 @@ fn instantiate(engine: &Engine, pre: &InstancePre<()>) -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    let python = std::env::args().nth(1).unwrap_or_else(|| "target/real/python.wasm".to_owned());
-    let python = std::fs::read(python).ok();
+    let python = std::env::args_os().nth(1);
     let mut pooled = Config::new();
     pooled.pooling(PoolingConfig::new());
     println!("instantiate and drop, µs:");
@@ -61,7 +58,7 @@ fn main() -> Result<()> {
             Ok(())
         })?;
         println!("  {name:<12} store only      {store:8.3}");
-        let small = pre(&engine, SMALL.as_bytes())?;
+        let small = pre(&engine, &Module::new(&engine, SMALL)?)?;
         println!("  {name:<12} small           {:8.3}", best(50, 1000, || instantiate(&engine, &small))?);
         let called = best(50, 1000, || {
             let mut store = Store::new(&engine, ());
@@ -71,9 +68,8 @@ fn main() -> Result<()> {
         })?;
         println!("  {name:<12} small, called   {called:8.3}");
         if let Some(python) = &python {
-            let mut config = config.clone();
-            let engine = Engine::new(config.opt_level(OptLevel::None))?;
-            let python = pre(&engine, python)?;
+            // SAFETY: whoever names the file wants it loaded.
+            let python = pre(&engine, &unsafe { Module::deserialize_file(&engine, python) }?)?;
             println!("  {name:<12} CPython         {:8.3}", best(20, 20, || instantiate(&engine, &python))?);
         }
     }

@@ -223,6 +223,17 @@ impl Table {
         }
     }
 
+    /// Where the `count` elements from `start` lie, which are functions: for who writes them, with records that are complete, of the table's store.
+    pub(crate) fn functions_at(&mut self, start: u64, count: u64) -> Result<NonNull<VmFuncRef>, TrapCode> {
+        let start = self.check(start, count)?;
+        self.written.set(true);
+        match &self.elements {
+            Elements::Func(_) => Ok(NonNull::new(self.element(start)).unwrap_or(NonNull::dangling())),
+            // The validator has compared the types; nothing can be written then.
+            Elements::Extern(_) => Err(TrapCode::TableOutOfBounds),
+        }
+    }
+
     /// Copies `count` elements of `from`, which may be the same table, from `from_start` to `to_start`, as if through a
     /// buffer.
     ///

@@ -20,12 +20,12 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use wasmo_abi::index::{EntityIndex, FuncIndex, FuncRefIndex, GlobalIndex, TypeIndex};
+use wasmo_abi::index::{EntityIndex, FuncIndex, GlobalIndex, TypeIndex};
 use wasmo_abi::layout::Place;
 use wasmo_abi::module::{DataKind, ElemKind, EntityRef};
 use wasmo_abi::tunables::MAX_GROWN_PAGES;
 use wasmo_abi::vm::{
-    RawValue, VmContext, VmContextKind, VmFuncImport, VmFuncRef, VmGlobal, VmHostFunc, VmMemory, VmMemorySlot, VmTable,
+    RawValue, VmContext, VmContextKind, VmFuncImport, VmGlobal, VmHostFunc, VmMemory, VmMemorySlot, VmTable,
 };
 
 impl Instance {
@@ -251,14 +251,7 @@ impl Store {
             unsafe { instance.set(layout.memory(index), slot) };
             instance.memories.push(self.link_memory(place, instance.late));
         }
-        for (slot, func) in info.escaping.iter().enumerate() {
-            let offset = layout.func_ref(FuncRefIndex::from_position(slot));
-            // SAFETY: the layout has a record for each slot.
-            let place = unsafe { instance.context.part::<VmFuncRef>(offset) };
-            let record = instance.func_record(func, place.as_ptr());
-            // SAFETY: as above.
-            unsafe { instance.set(offset, record) };
-        }
+        instance.fill_func_records(module);
         for ((index, &ty), init) in info.globals.iter().skip(info.imported_globals).zip(&info.global_inits) {
             let value = evaluate(instance, init)?;
             let place = instance.global_place(index);

@@ -5,6 +5,7 @@
 
 mod build;
 mod const_expr;
+mod func_records;
 mod recycle;
 pub(crate) mod segment;
 

@@ -137,6 +137,9 @@ impl Instance {
         let info = &self.module().info;
         let segment = info.elems.get(elem).ok_or_else(|| SegmentError::Error(missing()))?;
         let first = range.start;
+        if let (ElemItems::Funcs(funcs), None) = (&segment.items, self.late) {
+            return self.write_funcs(table, funcs.start + first..funcs.start + range.end, to);
+        }
         let reference = |position: usize| match &segment.items {
             ElemItems::Funcs(range) => {
                 let func = info.elem_funcs.get(range.start + first + position);
