@@ -73,9 +73,10 @@ slim: build
 	$(CARGO) build --profile slim --no-default-features --locked -p wasmo-cli
 	@size=$$(wc -c <$(SLIM)) && echo "$(SLIM): $$size bytes" && [ $$size -lt 6000000 ] || { echo 'it must be less than 6 MB'; exit 1; }
 	@! ldd $(SLIM) | grep -iE 'llvm|stdc\+\+' || { echo 'it must not need LLVM'; exit 1; }
-	@$(RUN) compile -o target/slim/interp.wasmo $(SCHEME)
-	@echo '(display (* 6 7))' >target/slim/answer.scm
-	@[ "$$($(SLIM) run --dir target/slim target/slim/interp.wasmo target/slim/answer.scm)" = 42 ] || { echo 'it must run compiled modules'; exit 1; }
+	@$(RUN) compile -o $(SLIM)-interp.wasmo $(SCHEME)
+	@echo '(display (* 6 7))' >$(SLIM)-answer.scm
+	@answer=$$($(SLIM) run --dir $(dir $(SLIM)) $(SLIM)-interp.wasmo $(SLIM)-answer.scm) && [ "$$answer" = 42 ] || { echo "it must run compiled modules: $$answer"; exit 1; }
+	@refusal=$$($(SLIM) run $(SCHEME) 2>&1) && { echo 'it must refuse what is not compiled'; exit 1; } || echo "$$refusal" | grep -q compile || { echo "it must say that it has no compiler: $$refusal"; exit 1; }
 
 install: build
 	install -D -m 755 $(RUN) $(DESTDIR)$(PREFIX)/bin/wasmo
