@@ -29,9 +29,8 @@ pub fn near(anchor: usize, len: usize) -> impl Iterator<Item = usize> {
     // Exclusive: no place is so high that it would not end in the window.
     let room = WINDOW.saturating_sub(len) / STEP;
     let random = RandomState::new();
-    let numbers: [u64; TRIES] = std::array::from_fn(|number| random.hash_one(number));
-    numbers.into_iter().filter_map(move |number| {
-        let place = low + number.checked_rem(room)? * STEP;
+    (0..TRIES).filter_map(move |number| {
+        let place = low + random.hash_one(number).checked_rem(room)? * STEP;
         let beside = place + len <= anchor || place >= anchor + MARGIN;
         // Nothing may lie at address 0.
         (beside && place != 0).then(|| usize::try_from(place).ok()).flatten()
