@@ -244,6 +244,40 @@ pub(crate) enum CacheCommand {
     Clear,
     /// Remove compiled modules by size and age.
     Prune(PruneArgs),
+    /// Optimise, now, what was found to be warm in the runs of a program.
+    #[cfg(feature = "compiler")]
+    Optimize(OptimizeArgs),
+}
+
+#[cfg(feature = "compiler")]
+const OPTIMIZE_HELP: &str = "\
+`wasmo run` starts this by itself, in the background and with the lowest priority, when a program ends before what is warm in it could be optimised; not when WASMO_BACKGROUND \
+is 0. The options must be those of the runs.";
+
+/// `wasmo cache optimize`.
+#[cfg(feature = "compiler")]
+#[derive(Debug, clap::Args)]
+#[command(after_help = OPTIMIZE_HELP)]
+pub(crate) struct OptimizeArgs {
+    /// For runs with --fuel.
+    #[arg(long)]
+    pub(crate) fuel: bool,
+
+    /// For runs with --strict-traps.
+    #[arg(long)]
+    pub(crate) strict_traps: bool,
+
+    /// Belong to no terminal, have the lowest priority, and leave it at that when another process is at it.
+    #[arg(long, hide = true)]
+    pub(crate) detached: bool,
+
+    /// Functions of the next module that are warm as well, by their indices, as 1,2,3. May be repeated, for one module after the other.
+    #[arg(long, hide = true, value_name = "FUNCTIONS", value_parser = parse_functions)]
+    pub(crate) warm: Vec<Functions>,
+
+    /// Modules that have been run before.
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// `wasmo cache prune`.
@@ -264,6 +298,17 @@ pub(crate) struct PruneArgs {
 pub(crate) struct CompletionsArgs {
     /// The shell.
     pub(crate) shell: Shell,
+}
+
+/// Functions of a module.
+#[cfg(feature = "compiler")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Functions(pub(crate) Vec<u32>);
+
+#[cfg(feature = "compiler")]
+fn parse_functions(text: &str) -> Result<Functions, String> {
+    let numbers: Result<_, _> = text.split(',').map(str::parse).collect();
+    numbers.map(Functions).map_err(|error: std::num::ParseIntError| error.to_string())
 }
 
 /// A directory that the guest may use.

@@ -6,6 +6,9 @@
 //! they need not be touched before somebody asks for them. The header is part of the hot half, and its checksum is taken with the last two
 //! fields, itself and the seal, as zero. The seal is a keyed hash of the header, by which a cache knows its own files.
 //!
+//! A *partial* artefact holds what a module in tiers had compiled when a run of it ended: some functions have no code yet. It is of use only together with a
+//! compiler and the module's binary, and lies only in caches. [`Part::Learned`] tells it from a whole one.
+//!
 //! Neither checksum protects against an enemy, who could make a file of any code: an artefact is a program, and loading it is running it.
 
 mod description;
@@ -69,8 +72,10 @@ parts! {
     Escaping ".wasmo.escaping" Hot,
     /// [`crate::module::ModuleInfo::elem_funcs`].
     ElemFuncs ".wasmo.elem_funcs" Hot,
-    /// [`crate::code::ModuleCode::entries`], as distances from the text.
+    /// [`crate::code::ModuleCode::entries`], as distances from the text; [`crate::tier::NO_CODE`] for functions without code.
     Entries ".wasmo.entries" Hot,
+    /// A [`crate::tier::Learned`] for each defined function, in an artefact that may not have code for all of them; empty in others.
+    Learned ".wasmo.learned" Hot,
     /// The contents of data segments that are not in an image.
     Data ".wasmo.data" Hot,
     /// Constants and jump tables that the code refers to.
@@ -135,4 +140,7 @@ pub enum ArtifactError {
     /// It uses what this processor lacks.
     #[error("it uses what this processor does not have: {0}; compile the module for another processor (--cpu)")]
     CpuFeatures(String),
+    /// Not all functions have code.
+    #[error("it holds only a part of the module's code, and is of use in the cache only")]
+    Partial,
 }

@@ -4,6 +4,7 @@
 //! ([`crate::vm::VmContext::entries`]). Its functions call one another through it; what is not in the module calls a stub for each function that jumps to
 //! where its entry says. So publishing new code of a function is one store.
 
+use crate::table::Row;
 use std::sync::atomic::{AtomicI32, AtomicUsize};
 
 /// One defined function of a module in tiers, as all its instances see it.
@@ -38,3 +39,53 @@ impl LoopIndex {
     /// What the helper is told instead of a loop when a function is entered.
     pub const ENTRY: u32 = u32::MAX;
 }
+
+/// What there is of a function of a module in tiers when a run ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Progress {
+    /// No code.
+    #[default]
+    New,
+    /// Lift-off code.
+    LiftOff,
+    /// Lift-off code, and nothing better can be made.
+    Settled,
+    /// Optimised code.
+    Optimized,
+}
+
+/// What a run hands on to the next about one function: a row of [`crate::artifact::Part::Learned`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Learned {
+    /// How far it has come.
+    pub progress: Progress,
+    /// For lift-off code: what is left of its budget ([`VmEntry::budget`]) after all runs.
+    pub left: u32,
+}
+
+impl Row for Learned {
+    const SIZE: usize = 8;
+
+    fn read(words: impl Fn(usize) -> u32) -> Self {
+        let progress = match words(0) {
+            1 => Progress::LiftOff,
+            2 => Progress::Settled,
+            3 => Progress::Optimized,
+            _ => Progress::New,
+        };
+        Self { progress, left: words(1) }
+    }
+
+    fn write(self, word: impl FnMut(u32)) {
+        let progress = match self.progress {
+            Progress::New => 0,
+            Progress::LiftOff => 1,
+            Progress::Settled => 2,
+            Progress::Optimized => 3,
+        };
+        [progress, self.left].into_iter().for_each(word);
+    }
+}
+
+/// In a table of entries, what stands for a function without code.
+pub const NO_CODE: u32 = u32::MAX;

@@ -3,7 +3,7 @@
 use crate::compiler::{CompiledModule, Compiler};
 use crate::error::{Error, ErrorKind};
 use crate::image;
-use wasmo_abi::artifact::{self, ArtifactError, Checksum, Description, HEADER_OFFSET, HEADER_SIZE, Header};
+use wasmo_abi::artifact::{self, ArtifactError, Checksum, Description, HEADER_OFFSET, HEADER_SIZE, Header, Part};
 use wasmo_abi::module::ModuleInfo;
 
 impl Compiler {
@@ -15,7 +15,12 @@ impl Compiler {
         let image = self.image(info, compiled)?;
         let contents = Description::contents(info, bytes, image.page_size()).map_err(refused)?;
         let file = image::write(&image, &contents, &image.symbols(info))?;
-        let header = Header {
+        complete(self.header(bytes), file)
+    }
+
+    /// The header of artefacts that are made from the module in `bytes`, but for what depends on the file.
+    pub(crate) fn header(&self, bytes: &[u8]) -> Header {
+        Header {
             version: env!("CARGO_PKG_VERSION").into(),
             triple: self.triple().to_owned(),
             cpu: self.cpu().to_owned(),
@@ -23,21 +28,35 @@ impl Compiler {
             tunables: self.tunables,
             wasm: artifact::checksum(bytes),
             wasm_size: bytes.len() as u64,
-            file_size: file.bytes.len() as u64,
-            hot_size: file.hot_size,
-            parts: file.parts,
+            file_size: 0,
+            hot_size: 0,
+            parts: [(0, 0); Part::COUNT],
             cold: Checksum::default(),
             hot: Checksum::default(),
             seal: Checksum::default(),
-        };
-        let mut bytes = file.bytes;
-        let place = bytes.get_mut(HEADER_OFFSET..).and_then(|rest| rest.first_chunk_mut::<HEADER_SIZE>());
-        *place.ok_or_else(|| Error::internal("an artefact without a header"))? = header.encode().map_err(refused)?;
-        artifact::finish(&mut bytes).map_err(refused)?;
-        Ok(bytes)
+        }
     }
 }
 
-fn refused(error: ArtifactError) -> Error {
+/// Puts the header into a file.
+///
+/// # Errors
+/// Internal ones.
+pub(crate) fn complete(header: Header, file: image::File) -> Result<Vec<u8>, Error> {
+    let header = Header {
+        file_size: file.bytes.len() as u64,
+        hot_size: file.hot_size,
+        parts: file.parts,
+        seal: Checksum::default(),
+        ..header
+    };
+    let mut bytes = file.bytes;
+    let place = bytes.get_mut(HEADER_OFFSET..).and_then(|rest| rest.first_chunk_mut::<HEADER_SIZE>());
+    *place.ok_or_else(|| Error::internal("an artefact without a header"))? = header.encode().map_err(refused)?;
+    artifact::finish(&mut bytes).map_err(refused)?;
+    Ok(bytes)
+}
+
+pub(crate) fn refused(error: ArtifactError) -> Error {
     Error::new(ErrorKind::Internal, format!("the artefact cannot be written: {error}"))
 }

@@ -152,7 +152,7 @@ impl Compiler {
     pub fn link(&self, info: &ModuleInfo, compiled: CompiledModule) -> Result<ModuleCode, Error> {
         let started = Instant::now();
         let (imported, defined) = (info.imported_funcs, info.bodies.len());
-        let code = orc::link::link(&self.session()?, compiled.objects, info.types.len(), imported, defined)?;
+        let code = orc::link::link(&self.session()?, &compiled.objects, info.types.len(), imported, defined)?;
         tracing::debug!(elapsed = ?started.elapsed(), bytes = code.code_size(), "linked");
         Ok(code)
     }
@@ -179,7 +179,7 @@ impl Compiler {
         let phases = Phases::default();
         let job = Job { compiler: self, parsed: &parsed, bytes: &[], observer: &(), phases: &phases };
         let objects = job.run(&[Partition { thunks: vec![TypeIndex(0)], ..Partition::default() }])?;
-        let code = orc::link::link(&self.session()?, objects, 1, 0, 0)?;
+        let code = orc::link::link(&self.session()?, &objects, 1, 0, 0)?;
         let thunks = code.thunks(TypeIndex(0)).ok_or_else(|| Error::internal("the thunks were not compiled"))?;
         Ok((thunks, code.owner))
     }

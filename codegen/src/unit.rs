@@ -4,10 +4,10 @@
 //! piece: its functions reach those of others through the module's entries ([`wasmo_abi::tier`]). So pieces may come in any order, several for the same
 //! function, and each is freed alone.
 
-use crate::compiler::{CompiledModule, Compiler};
+use crate::compiler::Compiler;
 use crate::error::Error;
 use crate::job::Job;
-use crate::object::SymbolKind;
+use crate::object::{Object, SymbolKind};
 use crate::orc::link::link_unit;
 use crate::parse::{ParsedModule, parse_full};
 use crate::partition::{Partition, thunk_types};
@@ -45,6 +45,8 @@ pub struct Request {
     pub functions: Vec<usize>,
     /// Functions (likewise) of which a variant is wanted that begins at this loop.
     pub osr: Vec<(usize, LoopIndex)>,
+    /// Whether the object is wanted, too, for [`crate::image::PartialArtifact::add`].
+    pub keep: bool,
 }
 
 /// What was compiled.
@@ -55,6 +57,8 @@ pub struct NewCode {
     pub functions: Vec<(usize, usize)>,
     /// Where the variants are.
     pub osr: Vec<(usize, LoopIndex, usize)>,
+    /// What was linked, if that is wanted.
+    pub object: Option<Arc<Object>>,
     /// Frees the code when dropped.
     pub owner: Arc<dyn Any + Send + Sync>,
 }
@@ -177,12 +181,15 @@ impl Compiler {
         let phases = Phases::default();
         let job = Job { compiler: self, parsed: &source.parsed, bytes: &source.bytes, observer: &(), phases: &phases };
         let object = job.object(&partition, || false)?.ok_or_else(|| Error::internal("a unit was given up"))?;
-        let linked = link_unit(&self.session()?, object)?;
+        let object = Arc::new(object);
+        let linked = link_unit(&self.session()?, &object)?;
         let info = source.info();
         let position = |func: FuncIndex| {
             info.defined_func(func).ok_or_else(|| Error::internal("an object defines an imported function"))
         };
-        let mut code = NewCode { unit: linked.code, functions: Vec::new(), osr: Vec::new(), owner: linked.owner };
+        let object = Some(object).filter(|_| request.keep);
+        let mut code =
+            NewCode { unit: linked.code, functions: Vec::new(), osr: Vec::new(), object, owner: linked.owner };
         for (kind, address) in linked.symbols {
             match kind {
                 SymbolKind::Func(func) => code.functions.push((position(func)?, address)),
@@ -193,11 +200,11 @@ impl Compiler {
         Ok(code)
     }
 
-    /// The thunks that a module needs, and the code that they are.
+    /// The thunks that a module needs, the code that they are, and the objects with that code.
     ///
     /// # Errors
     /// As [`Compiler::compile_unit`].
-    pub fn module_thunks(&self, source: &Source) -> Result<ModuleCode, Error> {
+    pub fn module_thunks(&self, source: &Source) -> Result<(ModuleCode, Vec<Arc<Object>>), Error> {
         let info = source.info();
         let thunks = thunk_types(info);
         let objects = if thunks.is_empty() {
@@ -208,7 +215,8 @@ impl Compiler {
                 Job { compiler: self, parsed: &source.parsed, bytes: &source.bytes, observer: &(), phases: &phases };
             job.run(&[Partition { effort: Effort::LiftOff, thunks, ..Partition::default() }])?
         };
-        let empty = ModuleInfo { types: info.types.clone(), ..ModuleInfo::default() };
-        self.link(&empty, CompiledModule { objects })
+        let objects: Vec<Arc<Object>> = objects.into_iter().map(Arc::new).collect();
+        let code = crate::orc::link::link(&self.session()?, &objects, info.types.len(), 0, 0)?;
+        Ok((code, objects))
     }
 }

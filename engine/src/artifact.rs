@@ -157,6 +157,8 @@ impl Module {
                 #[cfg(not(feature = "compiler"))]
                 bail!("the module was not loaded from an artefact, and there is no compiler to make one")
             }
+            #[cfg(feature = "compiler")]
+            Origin::Tiers { shared, .. } => self.engine().precompile_module(shared.binary()?),
         }
     }
 
@@ -174,6 +176,10 @@ impl Module {
         match self.origin() {
             Origin::Artifact(artifact) => Some(ArtifactInfo::new(artifact.header().clone())),
             Origin::Binary => None,
+            #[cfg(feature = "compiler")]
+            Origin::Tiers { artifact, .. } => {
+                artifact.as_ref().map(|artifact| ArtifactInfo::new(artifact.header().clone()))
+            }
         }
     }
 }
@@ -186,6 +192,9 @@ pub(crate) enum Origin {
     Binary,
     /// This artefact.
     Artifact(Arc<Artifact>),
+    /// The compiler, while the module runs; the runtime's module has the binary, unless it goes on with an artefact.
+    #[cfg(feature = "compiler")]
+    Tiers { shared: Arc<crate::tier::Shared>, artifact: Option<Arc<Artifact>> },
 }
 
 /// Writes a file under another name and gives it its own.

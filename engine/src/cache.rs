@@ -26,7 +26,7 @@
 //! # What is where
 //!
 //! `secret`; `modules/KEY.wasmo`, the entries; `index/`, hashes of source files that were hashed before (`index`); `tmp/`, files that are being
-//! written; `lock`, which the process has locked that tidies up; `CACHEDIR.TAG`. All of it is made by the first insertion. A hit costs about a dozen
+//! written; `lock`, which the process has locked that tidies up; `improving`, likewise; `CACHEDIR.TAG`. All of it is made by the first insertion. A hit costs about a dozen
 //! system calls: directory, secret and entry are opened and looked at, and nothing is listed.
 
 mod config;
@@ -243,6 +243,17 @@ impl Cache {
             tracing::debug!("cannot tidy up the cache: {error}");
         }
         Ok(())
+    }
+
+    /// Makes the caller the one that improves entries, as long as the answer lives; [`None`] when another process is, or there is no cache.
+    ///
+    /// # Errors
+    /// When the cache cannot be written.
+    pub fn alone(&self) -> Result<Option<File>, CacheError> {
+        match self.existing()? {
+            Some(opened) => opened.directory.lock(directory::IMPROVING),
+            None => Ok(None),
+        }
     }
 
     /// Removes the entry `key`: it has turned out to be no good.

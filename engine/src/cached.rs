@@ -8,10 +8,13 @@
 
 use crate::artifact::Origin;
 use crate::cache::{Cache, CacheError, Entry, Key, SourceHash};
+use crate::tier::{ReadBinary, Tier};
 use crate::{CompileObserver, Config, Engine, Module, Result};
+use anyhow::bail;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 use wasmo_abi::artifact::{self, REVISION};
+use wasmo_abi::index::FuncIndex;
 use wasmo_runtime::artifact::Artifact;
 use wasmo_runtime::{Error, cpu};
 
@@ -20,8 +23,24 @@ const CODE_REVISION: &str = env!("WASMO_CODE_REVISION");
 
 impl Engine {
     /// The key of a module in caches: a hash of its source and of everything else that changes its code. That is the version of wasmo, the compiler's own
-    /// sources and its LLVM, the processor, and the engine's [`Config`] as far as it matters.
+    /// sources and its LLVM, the processor, and the engine's [`Config`] as far as it matters. It does not depend on [`Config::tier`]: it is the key of all of the module's
+    /// code, optimised.
     pub fn cache_key(&self, source: SourceHash) -> Key {
+        Key::new(source, &self.key_parts().0)
+    }
+
+    /// The key under which a module in tiers keeps what has been compiled of it; see [`Engine::cache_key`]. Each [`Tier`] has its own.
+    pub fn cache_key_in_tiers(&self, source: SourceHash) -> Key {
+        let mut parts = self.key_parts();
+        parts.text(match self.config().tier {
+            Tier::Auto => "in tiers",
+            Tier::LiftOff => "lifted off",
+            Tier::Optimized => "",
+        });
+        Key::new(source, &parts.0)
+    }
+
+    fn key_parts(&self) -> Parts {
         // Taken apart, so that nobody forgets a new choice.
         let Config {
             tunables,
@@ -51,7 +70,7 @@ impl Engine {
             parts.number(choice.is_some().into()).text(choice.as_deref().unwrap_or_default());
         }
         parts.number((*multi_memory).into());
-        Key::new(source, &parts.0)
+        parts
     }
 }
 
@@ -99,19 +118,10 @@ impl From<Error> for Refused {
 impl Module {
     /// The module that `cache` has under `key` ([`Engine::cache_key`]), if it has it. LLVM is not needed.
     pub fn from_cache(engine: &Engine, cache: &Cache, key: &Key) -> Option<Self> {
-        let entry = cache.lookup(key)?;
-        match load(engine, cache, key, entry) {
-            Ok(module) => Some(module),
-            Err(Refused::NoGood(error)) => {
-                tracing::debug!("an entry of the cache is refused: {error}");
-                cache.remove(key);
-                None
-            }
-            Err(Refused::System(error)) => {
-                tracing::debug!("an entry of the cache cannot be used: {error}");
-                None
-            }
-        }
+        look_up(cache, key, |artifact| {
+            let module = artifact.load(engine.types())?;
+            Ok(Self::from_runtime(engine.clone(), module, Origin::Artifact(Arc::clone(artifact))))
+        })
     }
 
     /// Compiles a module (binary or, with the feature `wat`, text) and puts it into `cache` under `key` ([`Engine::cache_key`] of its source). That
@@ -127,7 +137,7 @@ impl Module {
         observer: &dyn CompileObserver,
     ) -> Result<(Self, Result<(), CacheError>)> {
         let mut artifact = engine.precompile_module_with_observer(bytes, observer)?;
-        let kept = keep(cache, key, &mut artifact)?;
+        let kept = put(cache, key, &mut artifact)?;
         let cached = if kept.is_ok() { Self::from_cache(engine, cache, key) } else { None };
         if let Some(module) = cached {
             return Ok((module, kept));
@@ -141,10 +151,73 @@ impl Module {
         });
         Ok((module?, kept))
     }
+
+    /// The module that an earlier run in tiers has left in `cache` under `key` ([`Engine::cache_key_in_tiers`]), if it has. It runs with the code that
+    /// was compiled then, and is compiled further where that is missing or worth it; only then LLVM is needed, and the module's binary, which `read` has to get and which
+    /// must be the one that it was. What it learns can be kept ([`Module::keep`]).
+    ///
+    /// The engine's [`Config::tier`] is not [`Tier::Optimized`].
+    pub fn from_cache_in_tiers(
+        engine: &Engine,
+        cache: &Cache,
+        key: &Key,
+        read: impl Fn() -> Result<Vec<u8>> + Send + Sync + 'static,
+    ) -> Option<Self> {
+        let read: ReadBinary = Arc::new(read);
+        look_up(cache, key, |artifact| crate::tier::resumed(engine, artifact, (cache, key), &read))
+    }
+
+    /// A module in tiers (binary or, with the feature `wat`, text) that keeps what it learns in `cache` under `key` when it is told to ([`Module::keep`]).
+    ///
+    /// # Errors
+    /// As [`Module::new`], and when the engine's [`Config::tier`] is [`Tier::Optimized`].
+    pub fn new_in_tiers(engine: &Engine, cache: &Cache, key: &Key, bytes: &[u8]) -> Result<Self> {
+        if engine.config().tier == Tier::Optimized {
+            bail!("the engine compiles all of a module before it runs");
+        }
+        let binary = crate::compile::to_binary(bytes)?;
+        if !engine.config().multi_memory {
+            Self::validate_binary(engine, &binary)?;
+        }
+        crate::tier::in_tiers(engine, &binary, Some((cache, key)))
+    }
+
+    /// Writes what has been compiled of a module from [`Module::new_in_tiers`] or [`Module::from_cache_in_tiers`] to its cache, for the next run, with how often
+    /// functions ran; answers whether there was anything new. What is written replaces what an earlier run, or another process, has written, unless there is more in that.
+    ///
+    /// For any other module this does nothing.
+    ///
+    /// # Errors
+    /// A [`CacheError`] when it cannot be written; internal errors.
+    pub fn keep(&self) -> Result<bool> {
+        match self.origin() {
+            Origin::Tiers { shared, .. } => shared.keep(self.runtime()),
+            _ => Ok(false),
+        }
+    }
+
+    /// The indices of functions of such a module that ran often enough, in this run and in earlier ones, to be worth optimising, and are not optimised yet; the one that ran most often
+    /// comes first.
+    pub fn warm_functions(&self) -> Vec<u32> {
+        let Origin::Tiers { shared, .. } = self.origin() else { return Vec::new() };
+        let info = self.info();
+        shared.warm(self.runtime()).into_iter().map(|position| info.func_of_defined(position).0).collect()
+    }
+
+    /// Optimises functions of a module from [`Module::from_cache_in_tiers`], on [`Config::compilation_threads`] threads, and writes them to the cache as [`Module::keep`] does: for
+    /// programs whose runs are over before that can be done. Only functions that have code are optimised. What is not done after `limit` is not tried again.
+    ///
+    /// # Errors
+    /// As [`Module::keep`].
+    pub fn optimize(&self, functions: &[u32], limit: Duration) -> Result<bool> {
+        let Origin::Tiers { shared, .. } = self.origin() else { return Ok(false) };
+        let defined = functions.iter().filter_map(|&func| self.info().defined_func(FuncIndex(func)));
+        shared.optimize_all(self.runtime(), &defined.collect::<Vec<_>>(), limit)
+    }
 }
 
 /// Seals an artefact and inserts it.
-fn keep(cache: &Cache, key: &Key, artifact: &mut [u8]) -> Result<Result<(), CacheError>> {
+pub(crate) fn put(cache: &Cache, key: &Key, artifact: &mut [u8]) -> Result<Result<(), CacheError>> {
     let header = artifact::sealed_bytes(artifact).ok_or(artifact::ArtifactError::NotAnArtifact)?;
     match cache.seal(key, &header) {
         Ok(seal) => artifact::set_seal(artifact, seal)?,
@@ -153,20 +226,43 @@ fn keep(cache: &Cache, key: &Key, artifact: &mut [u8]) -> Result<Result<(), Cach
     Ok(cache.insert(key, artifact))
 }
 
-fn load(engine: &Engine, cache: &Cache, key: &Key, entry: Entry) -> Result<Module, Refused> {
-    let artifact = Arc::new(Artifact::open(entry.file)?);
+/// Whether the artefact has the seal of this cache for `key`.
+pub(crate) fn is_sealed(cache: &Cache, key: &Key, artifact: &Artifact) -> bool {
     let sealed = artifact::sealed_bytes(artifact.head());
-    if !sealed.is_some_and(|header| cache.verify(key, &header, &artifact.header().seal)) {
+    sealed.is_some_and(|header| cache.verify(key, &header, &artifact.header().seal))
+}
+
+/// Makes a module of the entry `key`, if there is one and it is good.
+fn look_up(cache: &Cache, key: &Key, load: impl Fn(&Arc<Artifact>) -> Result<Module, Error>) -> Option<Module> {
+    match open(cache, key, cache.lookup(key)?, load) {
+        Ok(module) => Some(module),
+        Err(Refused::NoGood(error)) => {
+            tracing::debug!("an entry of the cache is refused: {error}");
+            cache.remove(key);
+            None
+        }
+        Err(Refused::System(error)) => {
+            tracing::debug!("an entry of the cache cannot be used: {error}");
+            None
+        }
+    }
+}
+
+fn open(
+    cache: &Cache,
+    key: &Key,
+    entry: Entry,
+    load: impl Fn(&Arc<Artifact>) -> Result<Module, Error>,
+) -> Result<Module, Refused> {
+    let artifact = Arc::new(Artifact::open(entry.file)?);
+    if !is_sealed(cache, key, &artifact) {
         return Err(Refused::NoGood(artifact::ArtifactError::Damaged("origin").into()));
     }
-    match artifact.load(engine.types()) {
-        Ok(module) => Ok(Module::from_runtime(engine.clone(), module, Origin::Artifact(artifact))),
+    match load(&artifact) {
         Err(Error::Os { what, source }) => {
             tracing::debug!("an entry of the cache is copied to memory: {what}: {source}");
-            let copy = Arc::new(Artifact::from_bytes(artifact.bytes()?)?);
-            let module = copy.load(engine.types())?;
-            Ok(Module::from_runtime(engine.clone(), module, Origin::Artifact(copy)))
+            Ok(load(&Arc::new(Artifact::from_bytes(artifact.bytes()?)?))?)
         }
-        Err(error) => Err(error.into()),
+        result => Ok(result?),
     }
 }

@@ -102,7 +102,7 @@ impl Module {
         Self::validate_binary(engine, &to_binary(bytes.as_ref())?)
     }
 
-    fn validate_binary(engine: &Engine, binary: &[u8]) -> Result<()> {
+    pub(crate) fn validate_binary(engine: &Engine, binary: &[u8]) -> Result<()> {
         wasmo_codegen::validate(binary).map_err(CompileError::from)?;
         if !engine.config().multi_memory {
             wasmo_codegen::validate_single_memory(binary).map_err(CompileError::from)?;
@@ -116,7 +116,7 @@ impl Module {
             if !config.multi_memory {
                 Self::validate_binary(engine, binary)?;
             }
-            return crate::tier::in_tiers(engine, binary);
+            return crate::tier::in_tiers(engine, binary, None);
         }
         let (info, compiled) = compile_objects(engine, binary, observer)?;
         let compiler = engine.compiler()?;

@@ -144,6 +144,12 @@ impl Engine {
         Ok(self.inner.compiler.get_or_init(|| compiler))
     }
 
+    /// Whether something was compiled before, or is being compiled.
+    #[cfg(feature = "compiler")]
+    pub(crate) fn has_compiler(&self) -> bool {
+        self.inner.compiler.get().is_some()
+    }
+
     /// The threads that compile late modules.
     #[cfg(feature = "compiler")]
     pub(crate) fn workers(&self) -> &crate::late_link::Workers {
@@ -156,14 +162,14 @@ impl Engine {
         &self.inner.code_memory
     }
 
-    /// The threads that compile in the background.
-    ///
-    /// # Errors
-    /// As [`Engine::compiler`].
+    /// The threads that compile in the background. Having work done there is what makes the compiler, and not on the calling thread.
     #[cfg(feature = "compiler")]
-    pub(crate) fn tier_workers(&self) -> Result<&Workers> {
-        let threads = self.compiler()?.threads();
-        Ok(self.inner.tier_workers.get_or_init(|| Workers::new(threads)))
+    pub(crate) fn tier_workers(&self) -> &Workers {
+        let threads = || match self.inner.config.threads {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
+            threads => threads,
+        };
+        self.inner.tier_workers.get_or_init(|| Workers::new(threads()))
     }
 
     #[cfg(feature = "compiler")]

@@ -121,6 +121,10 @@ impl Module {
         match self.inner.origin {
             Origin::Binary => Some(&self.inner.runtime.bytes),
             Origin::Artifact(_) => None,
+            #[cfg(feature = "compiler")]
+            Origin::Tiers { artifact: None, .. } => Some(&self.inner.runtime.bytes),
+            #[cfg(feature = "compiler")]
+            Origin::Tiers { artifact: Some(_), .. } => None,
         }
     }
 

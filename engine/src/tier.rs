@@ -6,14 +6,19 @@
 //!
 //! * `tuning`: the numbers;
 //! * `module`: what is known of each function of one module, and what is done when the runtime asks for code;
+//! * `learner`: what is kept for the next run of the program, in the cache;
+//! * `source`: the module's binary, which a run that finds all its code in the cache does not need;
 //! * `workers`: the threads in the background, which all modules of an engine share.
 
+mod learner;
 mod module;
+mod source;
 mod stats;
 mod tuning;
 mod workers;
 
-pub(crate) use module::in_tiers;
+pub(crate) use module::{Shared, in_tiers, resumed};
+pub(crate) use source::ReadBinary;
 pub(crate) use stats::Stats;
 pub use stats::{TierEvent, TierStats};
 pub use tuning::Tuning;

@@ -13,6 +13,7 @@ use crate::memory::MemoryImage;
 use crate::module::Module;
 use crate::sys::file::{FileId, FileMapping};
 use crate::sys::mmap::{page_size, sealed_file};
+use crate::tier::Tiers;
 use crate::type_registry::TypeRegistry;
 use std::collections::HashSet;
 use std::fs::File;
@@ -21,7 +22,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use wasmo_abi::artifact::{ArtifactError, Description, HEADER_OFFSET, Half, Header, Image, Part, ThunkOffsets};
 use wasmo_abi::code::{CodeUnit, ModuleCode, Thunks, UnwindTable};
 use wasmo_abi::index::MemoryIndex;
+use wasmo_abi::module::ModuleInfo;
 use wasmo_abi::table::{self, Bytes, Table};
+use wasmo_abi::tier::{Learned, NO_CODE};
 
 /// An artefact's file, opened; not yet checked, and nothing of it executable.
 #[derive(Debug)]
@@ -110,8 +113,59 @@ impl Artifact {
     /// Loads the module.
     ///
     /// # Errors
-    /// When the file is damaged, or the system does not let it be executed.
+    /// When the file is damaged or has code for some functions only, or the system does not let it be executed.
     pub fn load(self: &Arc<Self>, types: &TypeRegistry) -> Result<Arc<Module>, Error> {
+        if !self.header.part(Part::Learned).is_empty() {
+            return Err(ArtifactError::Partial.into());
+        }
+        let Loaded { info, code, data, images } = self.load_parts()?;
+        Ok(Module::with_images(info, code, data, images, types))
+    }
+
+    /// What earlier runs have learned of each defined function; nothing in an artefact with all code.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub fn learned(self: &Arc<Self>) -> Result<Table<Learned>, Error> {
+        self.verify_hot()?;
+        let learned = Table::from_bytes(self.part(Part::Learned));
+        Ok(learned.ok_or(ArtifactError::Malformed("a table ends within a row"))?)
+    }
+
+    /// Loads the module to be compiled further while it runs. `tiers` has as many entries as [`Artifact::learned`] has rows.
+    ///
+    /// # Errors
+    /// When the file is damaged, or the system does not let it be executed.
+    pub fn load_in_tiers(self: &Arc<Self>, types: &TypeRegistry, tiers: Tiers) -> Result<Arc<Module>, Error> {
+        let Loaded { info, code, data, images } = self.load_parts()?;
+        if tiers.entries.len() != info.bodies.len() {
+            return Err(ArtifactError::Malformed("its functions and what was learned of them differ in number").into());
+        }
+        let size = code.code_size();
+        if code.entries.iter().any(|entry| entry != NO_CODE && entry as usize >= size) {
+            return Err(ArtifactError::Malformed("a function lies outside of its code").into());
+        }
+        Ok(Module::resumed(info, code, data, images, types, tiers))
+    }
+
+    /// The bytes of a part, whatever it is for. Those of the cold half are read as none when it is damaged; whether the hot half is
+    /// as it was written is not looked at here.
+    pub fn part(self: &Arc<Self>, part: Part) -> Bytes {
+        let owner: Arc<dyn AsRef<[u8]> + Send + Sync> = match part.half() {
+            Half::Hot if part != Part::Images => Arc::clone(&self.hot) as _,
+            Half::Hot => Arc::new(Whole(Arc::clone(self))),
+            Half::Cold => Arc::new(Cold(Arc::clone(self))),
+        };
+        Bytes::part_of(owner, self.header.part(part))
+    }
+
+    /// Whether the half that explains is as it was written.
+    pub fn is_explained(&self) -> bool {
+        let whole = |bytes| self.header.verify_cold(bytes).is_ok();
+        *self.cold.get_or_init(|| self.bytes().is_ok_and(whole))
+    }
+
+    fn load_parts(self: &Arc<Self>) -> Result<Loaded, Error> {
         self.verify_hot()?;
         let parts = Parts { artifact: self, cold: Arc::new(Cold(Arc::clone(self))) };
         let Description { info, images } =
@@ -131,7 +185,7 @@ impl Artifact {
             return Err(ArtifactError::Malformed("its functions and their entries differ in number").into());
         }
         let images = images.iter().map(|image| self.image(image)).collect::<Result<Vec<_>, Error>>()?;
-        Ok(Module::with_images(info, code, parts.get(Part::Data), images, types))
+        Ok(Loaded { info, code, data: parts.get(Part::Data), images })
     }
 
     /// The bytes of a part that loading reads.
@@ -235,6 +289,23 @@ impl Parts<'_> {
     }
 }
 
+/// What a module is made of.
+struct Loaded {
+    info: ModuleInfo,
+    code: ModuleCode,
+    data: Bytes,
+    images: Vec<(MemoryIndex, MemoryImage)>,
+}
+
+/// All parts.
+struct Whole(Arc<Artifact>);
+
+impl AsRef<[u8]> for Whole {
+    fn as_ref(&self) -> &[u8] {
+        self.0.bytes().unwrap_or_default()
+    }
+}
+
 /// The parts that explain, which are mapped and checked when they are first asked for.
 #[derive(Debug)]
 struct Cold(Arc<Artifact>);
@@ -242,9 +313,7 @@ struct Cold(Arc<Artifact>);
 impl AsRef<[u8]> for Cold {
     fn as_ref(&self) -> &[u8] {
         let artifact = &self.0;
-        let Ok(bytes) = artifact.bytes() else { return &[] };
-        let whole = *artifact.cold.get_or_init(|| artifact.header.verify_cold(bytes).is_ok());
-        if whole { bytes } else { &[] }
+        artifact.bytes().ok().filter(|_| artifact.is_explained()).unwrap_or_default()
     }
 }
 

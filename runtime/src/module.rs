@@ -15,7 +15,7 @@ use wasmo_abi::index::{EntityIndex, FuncIndex, MemoryIndex, TypeIndex};
 use wasmo_abi::layout::VmContextLayout;
 use wasmo_abi::module::{EntityRef, ModuleInfo};
 use wasmo_abi::table::Bytes;
-use wasmo_abi::tier::VmEntry;
+use wasmo_abi::tier::{NO_CODE, VmEntry};
 use wasmo_abi::vm::EnterThunk;
 
 /// A module: what is known of it, and its code, ready to run.
@@ -66,17 +66,38 @@ impl Module {
     }
 
     /// As [`Module::new`], for a module whose functions are compiled while it runs. `code` has its thunks; where its functions are is found here.
-    pub fn in_tiers(
+    pub fn in_tiers(info: ModuleInfo, code: ModuleCode, bytes: Bytes, types: &TypeRegistry, tiers: Tiers) -> Arc<Self> {
+        Self::make_in_tiers(info, code, bytes, OnceLock::new(), types, tiers)
+    }
+
+    /// As [`Module::in_tiers`], with images as for [`Module::with_images`], and code for those functions that `code` has an entry for.
+    pub(crate) fn resumed(
+        info: ModuleInfo,
+        code: ModuleCode,
+        bytes: Bytes,
+        images: impl IntoIterator<Item = (MemoryIndex, MemoryImage)>,
+        types: &TypeRegistry,
+        tiers: Tiers,
+    ) -> Arc<Self> {
+        let images = Images::new(&info, images);
+        for (position, distance) in code.entries.iter().enumerate().filter(|&(_, distance)| distance != NO_CODE) {
+            tiers.entries.set_code(position, code.base + distance as usize);
+        }
+        Self::make_in_tiers(info, code, bytes, OnceLock::from(images), types, tiers)
+    }
+
+    fn make_in_tiers(
         info: ModuleInfo,
         mut code: ModuleCode,
         bytes: Bytes,
+        images: OnceLock<Images>,
         types: &TypeRegistry,
         tiers: Tiers,
     ) -> Arc<Self> {
         code.entries = tiers.entries.stub_offsets();
         code.base = tiers.entries.stubs();
         code.units.push(tiers.entries.code_unit());
-        Self::make(info, code, bytes, OnceLock::new(), types, Some(tiers))
+        Self::make(info, code, bytes, images, types, Some(tiers))
     }
 
     fn make(

@@ -1,16 +1,22 @@
 //! [`Modules`]: the ways in which a script's modules become code.
 //!
-//! A script only has binaries. [`Compiled`] compiles them as users do; [`Artifacts`] compiles them ahead, and loads the artefact. For scripts to run on a machine that cannot
+//! A script only has binaries. [`Compiled`] compiles them as users do; [`Artifacts`] compiles them ahead, and loads the artefact; [`Resumed`] compiles them while they run, and goes on with that. For scripts to run on a machine that cannot
 //! compile, another compiles all that they may ask for ([`Script::binaries`](crate::Script::binaries)) to a [`Bundle`], which loads them there.
 
+#[cfg(feature = "compiler")]
+use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
+#[cfg(feature = "compiler")]
+use std::sync::{Mutex, PoisonError};
 
 #[cfg(feature = "compiler")]
 use anyhow::Context;
 use anyhow::{Error, Result, anyhow};
 #[cfg(feature = "compiler")]
-use wasmo::{CompileError, CompileErrorKind};
+use wasmo::cache::SourceHash;
+#[cfg(feature = "compiler")]
+use wasmo::{Cache, CacheConfig, CompileError, CompileErrorKind};
 use wasmo::{Engine, Module};
 
 /// Why there is no module.
@@ -77,6 +83,47 @@ impl Modules for Artifacts {
         // SAFETY: the engine has just made it.
         Ok(unsafe { Module::deserialize(engine, artifact) }
             .map_err(|error| error.context("the artefact is refused"))?)
+    }
+
+    fn validate(&self, engine: &Engine, binary: &[u8]) -> Result<(), Refusal> {
+        Compiled.validate(engine, binary)
+    }
+}
+
+/// Modules in tiers. A module that was loaded before goes on with what has been compiled of it since, from a cache.
+#[cfg(feature = "compiler")]
+#[derive(Debug)]
+pub struct Resumed {
+    cache: Cache,
+    known: Mutex<HashMap<Vec<u8>, Module>>,
+}
+
+#[cfg(feature = "compiler")]
+impl Resumed {
+    /// With the cache in `directory`, which belongs to these modules alone.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn new(directory: impl Into<PathBuf>) -> Result<Self> {
+        let cache = Cache::open(CacheConfig::new().directory(directory))?;
+        Ok(Self { cache, known: Mutex::default() })
+    }
+}
+
+#[cfg(feature = "compiler")]
+impl Modules for Resumed {
+    fn load(&self, engine: &Engine, binary: &[u8]) -> Result<Module, Refusal> {
+        let key = engine.cache_key_in_tiers(SourceHash::of(binary));
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = known.get(binary).map_or(Ok(false), Module::keep)?;
+        let again = binary.to_vec();
+        let module = match Module::from_cache_in_tiers(engine, &self.cache, &key, move || Ok(again.clone())) {
+            Some(module) => module,
+            None if kept => return Err(anyhow!("what was kept is refused").into()),
+            None => Module::new_in_tiers(engine, &self.cache, &key, binary)?,
+        };
+        known.insert(binary.to_vec(), module.clone());
+        Ok(module)
     }
 
     fn validate(&self, engine: &Engine, binary: &[u8]) -> Result<(), Refusal> {

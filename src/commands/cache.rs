@@ -1,4 +1,7 @@
-//! `wasmo cache`: what is in the cache of compiled modules, and removing it.
+//! `wasmo cache`: what is in the cache of compiled modules, removing it, and ([`optimize`]) improving it.
+
+#[cfg(feature = "compiler")]
+pub(crate) mod optimize;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -24,6 +27,8 @@ pub(crate) fn run(args: &CacheArgs) -> Result<ExitCode> {
             let pruned = open(&config)?.prune(prune.max_size, prune.older_than);
             removed(pruned.context("cannot prune the cache")?)
         }
+        #[cfg(feature = "compiler")]
+        CacheCommand::Optimize(args) => optimize::run(args)?,
     };
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)

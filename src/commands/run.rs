@@ -94,6 +94,7 @@ fn execute(args: &RunArgs, file: &Path, guest_args: &[String], stop: &Stop, stat
         let instance = instantiate(&mut store, &linker, &module, &format!("`{}`", file.display()), stats)?;
         call(&mut store, instance, &module, args, file, guest_args, stats)
     })();
+    stats.time(Phase::Keep, || modules.keep(args));
     #[cfg(feature = "compiler")]
     stats.set_tiers(engine.tier_stats());
     let failed = result.as_ref().is_err_and(|error| error.downcast_ref() != Some(&I32Exit(0)));

@@ -30,6 +30,7 @@ use wasmo_abi::artifact::ThunkOffsets;
 use wasmo_abi::code::{FunctionRange, WasmOffset};
 use wasmo_abi::index::{EntityIndex, FuncIndex, TypeIndex};
 use wasmo_abi::symbol;
+use wasmo_abi::tier::NO_CODE;
 
 /// Where the text is taken to begin: a multiple of every page size, with room for the constants before it.
 const TEXT_ADDRESS: u64 = 1 << 32;
@@ -40,6 +41,15 @@ const MIN_TEXT_ALIGN: u64 = 16;
 
 type Header = FileHeader64<LittleEndian>;
 const ENDIAN: LittleEndian = LittleEndian;
+
+/// What is to come of linking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// A whole module: each function is defined once.
+    Whole,
+    /// What there is: functions may be missing, and of several definitions of one the last one counts.
+    Partial,
+}
 
 /// How many types, imported functions and defined functions a module has.
 #[derive(Clone, Copy, Debug)]
@@ -59,9 +69,37 @@ pub(crate) fn link(arch: Arch, objects: &[Object], counts: Counts) -> Result<Lin
 
 /// As [`link`], where calls reach `reach` bytes.
 fn link_within(arch: Arch, objects: &[Object], counts: Counts, reach: u64) -> Result<LinkedImage, Error> {
+    let objects: Vec<&Object> = objects.iter().collect();
+    let image = append_within(LinkedImage::empty(arch, counts), &objects, counts.imported, Extent::Whole, reach)?;
+    if let Some(position) = image.entries.iter().position(|entry| entry == NO_CODE) {
+        return Err(Error::internal(format!("function {} was not compiled", counts.imported + position)));
+    }
+    Ok(image)
+}
+
+/// Adds objects that refer to no other to an image, which may lack functions before and after; their functions replace those of equal number. `imported` is
+/// the number of imported functions.
+///
+/// An image grows at both ends, and so what was there stays as it was: the new code lies behind it, the new constants before it.
+///
+/// # Errors
+/// As [`link`].
+pub(crate) fn append(image: LinkedImage, objects: &[&Object], imported: usize) -> Result<LinkedImage, Error> {
+    let reach = island::reach(image.arch);
+    append_within(image, objects, imported, Extent::Partial, reach)
+}
+
+fn append_within(
+    image: LinkedImage,
+    objects: &[&Object],
+    imported: usize,
+    extent: Extent,
+    reach: u64,
+) -> Result<LinkedImage, Error> {
+    let arch = image.arch;
     let inputs: Vec<Input<'_>> =
         objects.iter().map(|object| Input::new(&object.bytes, arch)).collect::<Result<_, _>>()?;
-    let (mut text, mut rodata) = (Region::default(), Region::default());
+    let (mut text, mut rodata) = (Region { bytes: image.text }, Region::default());
     let mut placed: Vec<Places> = Vec::with_capacity(inputs.len());
     let mut islands: Vec<Island> = Vec::new();
     // Files are larger than the code in them, so what is said to be within reach is.
@@ -83,12 +121,23 @@ fn link_within(arch: Arch, objects: &[Object], counts: Counts, reach: u64) -> Re
             group = position + 1;
         }
     }
-    let rodata_distance = align_up(rodata.bytes.len() as u64, RODATA_ALIGN).ok_or_else(too_large)?;
+    if !image.rodata.is_empty() {
+        rodata.append(&image.rodata, RODATA_ALIGN, 0)?;
+    }
+    let added = (rodata.bytes.len() - image.rodata.len()) as u64;
+    let rodata_distance = align_up(added, RODATA_ALIGN).and_then(|added| added.checked_add(image.rodata_distance));
+    let rodata_distance = rodata_distance.ok_or_else(too_large)?;
     let base = Base { text: TEXT_ADDRESS, rodata: TEXT_ADDRESS - rodata_distance };
 
-    let mut frames = Frames::default();
-    let tables = Tables::new(objects, &placed, &islands, counts, &mut frames)?;
-    let map = Map { arch, base, counts, reach, entries: &tables.entries, islands: &islands };
+    let mut tables = Tables {
+        functions: image.functions.iter().collect(),
+        wasm_offsets: image.wasm_offsets.iter().collect(),
+        entries: image.entries.iter().collect(),
+        thunks: image.thunks.iter().collect(),
+        frames: image.frames,
+    };
+    tables.add(objects, &placed, &islands, imported, extent)?;
+    let map = Map { arch, base, imported, reach, entries: &tables.entries, islands: &islands };
     for (input, places) in inputs.iter().zip(&placed) {
         input.relocate(places, &map, &mut text.bytes, &mut rodata.bytes)?;
     }
@@ -102,7 +151,7 @@ fn link_within(arch: Arch, objects: &[Object], counts: Counts, reach: u64) -> Re
         rodata: rodata.bytes,
         rodata_distance,
         text: text.bytes,
-        frames,
+        frames: tables.frames,
         functions: tables.functions.into_iter().collect(),
         wasm_offsets: tables.wasm_offsets.into_iter().collect(),
         entries: tables.entries.into_iter().collect(),
@@ -158,7 +207,7 @@ impl Base {
 struct Map<'a> {
     arch: Arch,
     base: Base,
-    counts: Counts,
+    imported: usize,
     /// How far calls reach, in bytes.
     reach: u64,
     /// Where the defined functions' code begins in the text, in their order.
@@ -169,8 +218,9 @@ struct Map<'a> {
 impl Map<'_> {
     /// The address of a defined function's code.
     fn function(&self, function: FuncIndex) -> Option<u64> {
-        let position = function.position().checked_sub(self.counts.imported)?;
-        self.entries.get(position).map(|&entry| self.base.address(Place::Text(entry)))
+        let position = function.position().checked_sub(self.imported)?;
+        let entry = self.entries.get(position).filter(|&&entry| entry != NO_CODE);
+        entry.map(|&entry| self.base.address(Place::Text(entry)))
     }
 
     /// Where a branch at `place` in an object goes to get to `function`, which is at `target`.
@@ -341,47 +391,39 @@ struct Tables {
     wasm_offsets: Vec<WasmOffset>,
     entries: Vec<u32>,
     thunks: Vec<ThunkOffsets>,
+    frames: Frames,
 }
 
+/// What stands for a type without thunks.
+pub(super) const NO_THUNKS: ThunkOffsets = ThunkOffsets { enter: u32::MAX, exit: u32::MAX };
+
 impl Tables {
-    fn new(
-        objects: &[Object],
+    fn add(
+        &mut self,
+        objects: &[&Object],
         placed: &[Places],
         islands: &[Island],
-        counts: Counts,
-        frames: &mut Frames,
-    ) -> Result<Self, Error> {
-        let mut functions = Vec::new();
-        let mut wasm_offsets: Vec<WasmOffset> = Vec::new();
-        let mut entries: Vec<Option<u32>> = vec![None; counts.defined];
-        let mut enters: Vec<Option<u32>> = vec![None; counts.types];
-        let mut exits = enters.clone();
+        imported: usize,
+        extent: Extent,
+    ) -> Result<(), Error> {
         for (position, (object, places)) in objects.iter().zip(placed).enumerate() {
             let start = places.text;
-            frames.add(&object.unwind, start)?;
+            self.frames.add(&object.unwind, start)?;
             for symbol in &object.symbols {
                 let offset = start + symbol.offset;
-                let (slot, func) = match symbol.kind {
-                    SymbolKind::Func(func) => {
-                        let position = func.position().checked_sub(counts.imported);
-                        (position.and_then(|position| entries.get_mut(position)), Some(func))
-                    }
-                    SymbolKind::Osr(..) => return Err(malformed("it is one of a module in tiers")),
-                    SymbolKind::Enter(TypeIndex(ty)) => (enters.get_mut(ty as usize), None),
-                    SymbolKind::Exit(TypeIndex(ty)) => (exits.get_mut(ty as usize), None),
+                self.define(symbol.kind, offset, imported, extent)?;
+                let func = match symbol.kind {
+                    SymbolKind::Func(func) | SymbolKind::Osr(func, _) => Some(func),
+                    SymbolKind::Enter(_) | SymbolKind::Exit(_) => None,
                 };
-                let slot = slot.ok_or_else(|| malformed(format!("it defines {}", symbol.kind.name())))?;
-                if slot.replace(offset).is_some() {
-                    return Err(malformed(format!("{} is defined twice", symbol.kind.name())));
-                }
-                functions.push(FunctionRange { offset, size: symbol.size, func });
+                self.functions.push(FunctionRange { offset, size: symbol.size, func });
             }
             // What comes before the object's first row, and thunks have none, must not be taken for what ends the object before.
             let first = object.wasm_offsets.first().filter(|row| row.code == 0);
             let none = first.is_none().then_some(WasmOffset { code: 0, wasm: u32::MAX });
             for row in none.iter().chain(&object.wasm_offsets) {
-                if wasm_offsets.last().is_none_or(|last| last.wasm != row.wasm) {
-                    wasm_offsets.push(WasmOffset { code: start + row.code, wasm: row.wasm });
+                if self.wasm_offsets.last().is_none_or(|last| last.wasm != row.wasm) {
+                    self.wasm_offsets.push(WasmOffset { code: start + row.code, wasm: row.wasm });
                 }
             }
             // An island lies after the last of its objects. It is called like a function, and has no place in the module either.
@@ -390,22 +432,36 @@ impl Tables {
             let island = island.and_then(|island| islands.get(island)).filter(|island| island.size() > 0);
             if let Some(island) = island {
                 let size = u32::try_from(island.size()).map_err(|_| too_large())?;
-                frames.add_plain(island.start, size)?;
-                functions.push(FunctionRange { offset: island.start, size, func: None });
-                if wasm_offsets.last().is_none_or(|last| last.wasm != u32::MAX) {
-                    wasm_offsets.push(WasmOffset { code: island.start, wasm: u32::MAX });
+                self.frames.add_plain(island.start, size)?;
+                self.functions.push(FunctionRange { offset: island.start, size, func: None });
+                if self.wasm_offsets.last().is_none_or(|last| last.wasm != u32::MAX) {
+                    self.wasm_offsets.push(WasmOffset { code: island.start, wasm: u32::MAX });
                 }
             }
         }
-        let defined = |(position, entry): (usize, Option<u32>)| {
-            let func = FuncIndex::from_position(counts.imported + position);
-            entry.ok_or_else(|| Error::internal(format!("function {} was not compiled", func.0)))
+        Ok(())
+    }
+
+    /// Notes that what `kind` names lies at `offset`.
+    fn define(&mut self, kind: SymbolKind, offset: u32, imported: usize, extent: Extent) -> Result<(), Error> {
+        let replaces = extent == Extent::Partial && matches!(kind, SymbolKind::Func(_));
+        let slot = match kind {
+            SymbolKind::Func(func) => {
+                let position = func.position().checked_sub(imported);
+                position.and_then(|position| self.entries.get_mut(position))
+            }
+            // What was left at a loop is entered anew in another run.
+            SymbolKind::Osr(..) if extent == Extent::Partial => return Ok(()),
+            SymbolKind::Osr(..) => return Err(malformed("it is one of a module in tiers")),
+            SymbolKind::Enter(TypeIndex(ty)) => self.thunks.get_mut(ty as usize).map(|thunks| &mut thunks.enter),
+            SymbolKind::Exit(TypeIndex(ty)) => self.thunks.get_mut(ty as usize).map(|thunks| &mut thunks.exit),
         };
-        let entries = entries.into_iter().enumerate().map(defined).collect::<Result<_, _>>()?;
-        let none = ThunkOffsets { enter: u32::MAX, exit: u32::MAX };
-        let thunk = |(enter, exit): (Option<u32>, Option<u32>)| Some(ThunkOffsets { enter: enter?, exit: exit? });
-        let thunks = enters.into_iter().zip(exits).map(|pair| thunk(pair).unwrap_or(none)).collect();
-        Ok(Self { functions, wasm_offsets, entries, thunks })
+        let slot = slot.ok_or_else(|| malformed(format!("it defines {}", kind.name())))?;
+        if *slot != u32::MAX && !replaces {
+            return Err(malformed(format!("{} is defined twice", kind.name())));
+        }
+        *slot = offset;
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! From the objects of a module to an artefact: one image of its code, at fixed distances, in an ELF file.
 //!
 //! [`link`] lays the objects' code and constants out and resolves everything that refers to something ([`relocation`]), so that an image runs wherever it is mapped,
-//! as it is; [`island`] helps calls that do not reach. [`frames`] makes one table of the objects' call frame information. [`elf`] writes an image, with the parts of an artefact that
+//! as it is; [`island`] helps calls that do not reach. [`frames`] makes one table of the objects' call frame information. [`partial`] lets the image in an artefact grow. [`elf`] writes an image, with the parts of an artefact that
 //! are not the linker's, to a file that debuggers and profilers can read.
 //!
 //! Nothing here needs LLVM, nor a processor of the kind that the code is for.
@@ -10,21 +10,24 @@ mod elf;
 mod frames;
 mod island;
 pub(crate) mod link;
+mod partial;
 mod relocation;
 
 pub use elf::{File, write};
+pub use partial::PartialArtifact;
 
 use crate::error::Error;
 use crate::ir::context::Arch;
 use frames::Frames;
 use std::borrow::Cow;
 use std::collections::HashMap;
-use wasmo_abi::artifact::ThunkOffsets;
+use wasmo_abi::artifact::{Header, Part, ThunkOffsets};
 use wasmo_abi::code::{FunctionRange, UnwindTable, WasmOffset};
 use wasmo_abi::index::{EntityIndex, FuncIndex, TypeIndex};
 use wasmo_abi::module::{EntityRef, ModuleInfo};
 use wasmo_abi::symbol;
-use wasmo_abi::table::Table;
+use wasmo_abi::table::{Bytes, Row, Table};
+use wasmo_abi::tier::NO_CODE;
 
 /// A module's code and what it refers to, linked. Offsets are in bytes from the beginning of the text.
 #[derive(Debug)]
@@ -42,7 +45,7 @@ pub struct LinkedImage {
     pub functions: Table<FunctionRange>,
     /// As [`wasmo_abi::code::CodeUnit::wasm_offsets`].
     pub wasm_offsets: Table<WasmOffset>,
-    /// The offset of each defined function's code, in order.
+    /// The offset of each defined function's code, in order; [`NO_CODE`] for those that have none.
     pub entries: Table<u32>,
     /// The offsets of the thunks of each type.
     pub thunks: Table<ThunkOffsets>,
@@ -63,6 +66,55 @@ pub struct Symbol<'a> {
 const RODATA_ALIGN: u64 = 64;
 
 impl LinkedImage {
+    /// An image without code.
+    fn empty(arch: Arch, counts: link::Counts) -> Self {
+        Self {
+            arch,
+            rodata: Vec::new(),
+            rodata_distance: 0,
+            text: Vec::new(),
+            frames: Frames::default(),
+            functions: Table::default(),
+            wasm_offsets: Table::default(),
+            entries: std::iter::repeat_n(NO_CODE, counts.defined).collect(),
+            thunks: std::iter::repeat_n(link::NO_THUNKS, counts.types).collect(),
+        }
+    }
+
+    /// The image in an artefact with this header, of which `part` gives the parts.
+    ///
+    /// # Errors
+    /// `Internal` when the parts do not fit each other.
+    fn read(arch: Arch, header: &Header, part: impl Fn(Part) -> Bytes) -> Result<Self, Error> {
+        fn table<T: Row>(bytes: Bytes) -> Result<Table<T>, Error> {
+            Table::from_bytes(bytes).ok_or_else(|| Error::internal("a table of an artefact ends within a row"))
+        }
+        let (rodata, text) = (header.part(Part::Rodata), header.part(Part::Text));
+        let distance = if rodata.is_empty() { Some(0) } else { text.start.checked_sub(rodata.start) };
+        let distance = distance.filter(|&distance| distance >= rodata.len());
+        let mut frames = Frames::default();
+        let eh_frame_address = header.part(Part::EhFrame).start as u64;
+        let unwind = UnwindTable {
+            eh_frame: part(Part::EhFrame),
+            eh_frame_address,
+            text_address: text.start as u64,
+            index: None,
+        };
+        frames.add(&unwind, 0)?;
+        Ok(Self {
+            arch,
+            rodata: part(Part::Rodata).to_vec(),
+            rodata_distance: distance.ok_or_else(|| Error::internal("an artefact's constants overlap its code"))?
+                as u64,
+            text: part(Part::Text).to_vec(),
+            frames,
+            functions: table(part(Part::Functions))?,
+            wasm_offsets: table(part(Part::WasmOffsets))?,
+            entries: table(part(Part::Entries))?,
+            thunks: table(part(Part::Thunks))?,
+        })
+    }
+
     /// What the address of an image's contents must be a multiple of. On AArch64, instructions hold the lowest 12 bits of addresses.
     pub const ALIGN: u64 = if cfg!(target_arch = "aarch64") { 4096 } else { RODATA_ALIGN };
 

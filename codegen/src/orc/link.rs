@@ -4,6 +4,7 @@ use super::session::{Dylib, Session};
 use crate::error::Error;
 use crate::object::{Object, SymbolKind};
 use std::any::Any;
+use std::borrow::Borrow;
 use std::sync::Arc;
 use wasmo_abi::code::{CodeUnit, ModuleCode, Thunks};
 use wasmo_abi::index::{FuncIndex, TypeIndex};
@@ -15,19 +16,19 @@ use wasmo_abi::index::{FuncIndex, TypeIndex};
 ///
 /// # Errors
 /// `Internal` when ORC refuses an object, a symbol is undefined, or a defined function is missing.
-pub(crate) fn link(
+pub(crate) fn link<O: Borrow<Object>>(
     session: &Arc<Session>,
-    objects: Vec<Object>,
+    objects: &[O],
     types: usize,
     imported: usize,
     defined: usize,
 ) -> Result<ModuleCode, Error> {
-    let (dylib, starts) = load(session, &objects)?;
+    let (dylib, starts) = load(session, objects)?;
     let mut entries: Vec<usize> = vec![0; defined];
     let mut enters = vec![None; types];
     let mut exits = vec![None; types];
     let mut units = Vec::with_capacity(objects.len());
-    for (object, start) in objects.into_iter().zip(starts) {
+    for (object, start) in objects.iter().map(Borrow::borrow).zip(starts) {
         for symbol in &object.symbols {
             let address = start + symbol.offset as usize;
             let place = match symbol.kind {
@@ -66,10 +67,10 @@ pub(crate) fn link(
 }
 
 /// Links objects that refer to no others; answers where the text of each begins.
-fn load(session: &Arc<Session>, objects: &[Object]) -> Result<(Dylib, Vec<usize>), Error> {
+fn load<O: Borrow<Object>>(session: &Arc<Session>, objects: &[O]) -> Result<(Dylib, Vec<usize>), Error> {
     let dylib = session.dylib()?;
     let mut anchors = Vec::with_capacity(objects.len());
-    for object in objects {
+    for object in objects.iter().map(Borrow::borrow) {
         dylib.add(&object.bytes)?;
         let anchor = object.symbols.first().ok_or_else(|| Error::internal("an object without functions"))?;
         anchors.push(anchor.kind.name());
@@ -79,18 +80,18 @@ fn load(session: &Arc<Session>, objects: &[Object]) -> Result<(Dylib, Vec<usize>
         let anchor = object.symbols.first()?;
         address.checked_sub(anchor.offset as usize)
     };
-    let starts: Option<Vec<usize>> = objects.iter().zip(addresses).map(start).collect();
+    let starts: Option<Vec<usize>> = objects.iter().map(Borrow::borrow).zip(addresses).map(start).collect();
     let starts = starts.ok_or_else(|| Error::internal("an object is linked at an impossible address"))?;
     Ok((dylib, starts))
 }
 
-fn code_unit(object: Object, start: usize) -> CodeUnit {
+fn code_unit(object: &Object, start: usize) -> CodeUnit {
     CodeUnit {
         start,
         size: object.text_size,
         functions: object.functions().into_iter().collect(),
-        wasm_offsets: object.wasm_offsets.into_iter().collect(),
-        unwind: object.unwind,
+        wasm_offsets: object.wasm_offsets.iter().copied().collect(),
+        unwind: object.unwind.clone(),
     }
 }
 
@@ -98,9 +99,9 @@ fn code_unit(object: Object, start: usize) -> CodeUnit {
 ///
 /// # Errors
 /// `Internal` when ORC refuses it, or a symbol is undefined.
-pub(crate) fn link_unit(session: &Arc<Session>, object: Object) -> Result<LinkedUnit, Error> {
+pub(crate) fn link_unit(session: &Arc<Session>, object: &Object) -> Result<LinkedUnit, Error> {
     let symbols: Vec<_> = object.symbols.iter().map(|symbol| (symbol.kind, symbol.offset as usize)).collect();
-    let (dylib, starts) = load(session, std::slice::from_ref(&object))?;
+    let (dylib, starts) = load(session, std::slice::from_ref(object))?;
     let start = starts.first().copied().ok_or_else(|| Error::internal("an object without a place"))?;
     let symbols = symbols.into_iter().map(|(kind, offset)| (kind, start + offset)).collect();
     Ok(LinkedUnit { code: code_unit(object, start), symbols, owner: Arc::new(Owner { _dylib: dylib }) })

@@ -22,7 +22,9 @@ pub(super) const INDEX: &str = "index";
 const TEMPORARY: &str = "tmp";
 
 /// The file that the process has locked that tidies up.
-const LOCK: &str = "lock";
+pub(super) const TIDYING: &str = "lock";
+/// The file that the process has locked that improves entries.
+pub(super) const IMPROVING: &str = "improving";
 
 /// How old a temporary file is before it may be of a process that has died. Between making the file and locking it there is a moment.
 const ABANDONED_AFTER: Duration = Duration::from_secs(60);
@@ -194,12 +196,12 @@ impl Directory {
         Ok(())
     }
 
-    /// Makes this process the one that tidies up, as long as the file is open; [`None`] when another process does.
-    pub(super) fn lock(&self) -> Result<Option<File>, CacheError> {
+    /// Makes this process the one that does what the file `name` is for, as long as the answer is open; [`None`] when another process does.
+    pub(super) fn lock(&self, name: &str) -> Result<Option<File>, CacheError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
-        let lock = rustix::fs::openat(&self.open, LOCK, flags, mode)
-            .map_err(|error| CacheError::io("open", &self.path_of(LOCK), error))?;
+        let lock = rustix::fs::openat(&self.open, name, flags, mode)
+            .map_err(|error| CacheError::io("open", &self.path_of(name), error))?;
         let lock = File::from(lock);
         Ok(lock.try_lock().is_ok().then_some(lock))
     }
@@ -207,7 +209,7 @@ impl Directory {
     /// When it was last tidied up, if ever: the time of the lock file.
     pub(super) fn last_tidied(&self) -> Option<SystemTime> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let lock = rustix::fs::openat(&self.open, LOCK, flags, Mode::empty()).ok()?;
+        let lock = rustix::fs::openat(&self.open, TIDYING, flags, Mode::empty()).ok()?;
         File::from(lock).metadata().ok()?.modified().ok()
     }
 }

@@ -3,7 +3,7 @@
 //! The time of the last use is a file's time of modification, set anew by [`touch`]. The rooms are only looked through after an insertion, and then
 //! rarely ([`due`]), by one process at a time. Files that others have open or mapped stay theirs when they lose their name.
 
-use super::directory::{Directory, INDEX, MODULES};
+use super::directory::{Directory, INDEX, MODULES, TIDYING};
 use super::{CacheError, Key, index};
 use std::fs::{File, Metadata};
 use std::time::{Duration, SystemTime};
@@ -120,7 +120,7 @@ pub(super) fn due(directory: &Directory, limit: u64, inserted: u64, random: u64)
 
 /// Tidies up, unless another process is at it.
 pub(super) fn tidy(directory: &Directory, limit: u64) -> Result<(), CacheError> {
-    let Some(lock) = directory.lock()? else { return Ok(()) };
+    let Some(lock) = directory.lock(TIDYING)? else { return Ok(()) };
     directory.sweep()?;
     evict(directory, limit, limit - limit / 10, None)?;
     lock.set_modified(SystemTime::now()).map_err(|error| CacheError::io("write", directory.path(), error))

@@ -1,18 +1,22 @@
 //! [`InTiers`]: one module whose functions are compiled while it runs.
 
+use super::learner::{Learner, Outlook};
+use super::source::{LazySource, ReadBinary};
 use super::tuning::Tuning;
 use super::workers::{Busy, Urgency};
 use super::{Tier, TierEvent};
 use crate::artifact::Origin;
+use crate::cache::{Cache, Key};
 use crate::{CompileError, Engine, Module, Result};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use wasmo_abi::table::Bytes;
-use wasmo_abi::tier::LoopIndex;
+use wasmo_abi::tier::{Learned, LoopIndex, Progress};
 use wasmo_codegen::{Compiler, NewCode, Request, Source};
 use wasmo_runtime::Failure;
+use wasmo_runtime::artifact::Artifact;
 use wasmo_runtime::tier::{Compile, Entries, Tiers};
 
 /// How far a function has come.
@@ -25,8 +29,12 @@ enum Stage {
     LiftingOff,
     /// It has lift-off code.
     LiftOff,
-    /// It is being optimised, or waits for that.
+    /// It has lift-off code and is hot, but the run is too young for the compiler ([`Tuning::without_compiler`]).
+    Postponed,
+    /// It waits to be optimised.
     Hot,
+    /// It is being optimised.
+    Optimizing,
     /// It is optimised, or nothing better than lift-off code can be made.
     Final,
 }
@@ -50,47 +58,85 @@ struct State {
 }
 
 /// What the functions of one module have in common: the runtime's and the workers' view of it.
-struct Shared {
+pub(crate) struct Shared {
     engine: Engine,
-    source: Source,
+    source: LazySource,
+    /// When the run began, if it goes on with what earlier runs have compiled.
+    begun: Option<Instant>,
     tuning: Tuning,
     /// Whether anything is ever optimised.
     optimizes: bool,
     state: Mutex<State>,
     /// Some lift-off code is there that a guest may be waiting for.
     lifted_off: Condvar,
+    /// Keeps what there is for the next run, if that is wanted.
+    learner: Option<Learner>,
 }
 
 /// A module in tiers, as the runtime knows it.
 struct InTiers(Arc<Shared>);
 
-/// Makes a module of which nothing is compiled but the thunks.
+/// Makes a module of which nothing is compiled but the thunks. What it learns can be kept in `place`.
 ///
 /// # Errors
 /// When the module is malformed or invalid, or there is no memory for its entries.
-pub(crate) fn in_tiers(engine: &Engine, binary: &[u8]) -> Result<Module> {
+pub(crate) fn in_tiers(engine: &Engine, binary: &[u8], place: Option<(&Cache, &Key)>) -> Result<Module> {
     let compiler = engine.compiler()?;
     compiler.check_host().map_err(CompileError::from)?;
     let source = Source::new(Bytes::from(binary.to_vec())).map_err(CompileError::from)?;
     source.validate(compiler.threads()).map_err(CompileError::from)?;
-    let code = compiler.module_thunks(&source).map_err(CompileError::from)?;
-    let optimizes = engine.config().tier == Tier::Auto;
-    let tuning = engine.config().tuning.clone();
+    let (code, thunks) = compiler.module_thunks(&source).map_err(CompileError::from)?;
     let (info, bytes) = (source.info().clone(), source.bytes().clone());
     let count = info.bodies.len();
-    let state = State { stages: vec![Stage::New; count], variants: HashMap::new() };
-    let entries = Entries::new(count, if optimizes { tuning.budget } else { i32::MAX })?;
-    let shared = Shared {
-        engine: engine.clone(),
-        source,
-        tuning,
-        optimizes,
-        state: Mutex::new(state),
-        lifted_off: Condvar::new(),
-    };
-    let tiers = Tiers { entries, compiler: Box::new(InTiers(Arc::new(shared))) };
+    let learner = place.map(|(cache, key)| Learner::new(cache, key, thunks, count));
+    let entries = Entries::new(count, budget(engine))?;
+    let shared = Shared::new(engine, source.into(), vec![Stage::New; count], learner);
+    let tiers = Tiers { entries, compiler: Box::new(InTiers(Arc::clone(&shared))) };
     let runtime = wasmo_runtime::Module::in_tiers(info, code, bytes, engine.types(), tiers);
-    Ok(Module::from_runtime(engine.clone(), runtime, Origin::Binary))
+    Ok(Module::from_runtime(engine.clone(), runtime, Origin::Tiers { shared, artifact: None }))
+}
+
+/// Makes a module that goes on with what is in `artifact`, an entry `place` of a cache. `read` gets its binary.
+///
+/// # Errors
+/// When the artefact cannot be used.
+pub(crate) fn resumed(
+    engine: &Engine,
+    artifact: &Arc<Artifact>,
+    place: (&Cache, &Key),
+    read: &ReadBinary,
+) -> std::result::Result<Module, wasmo_runtime::Error> {
+    let learned = artifact.learned()?;
+    let entries = Entries::new(learned.len(), budget(engine))?;
+    let stage = |row: Learned| match row.progress {
+        Progress::New => Stage::New,
+        Progress::LiftOff => Stage::LiftOff,
+        Progress::Settled | Progress::Optimized => Stage::Final,
+    };
+    let (mut lift_off, mut optimized) = (0, 0);
+    for (position, row) in learned.iter().enumerate() {
+        match row.progress {
+            Progress::New => continue,
+            Progress::LiftOff | Progress::Settled => lift_off += 1,
+            Progress::Optimized => optimized += 1,
+        }
+        let left = if row.progress == Progress::LiftOff { row.left } else { u32::MAX };
+        entries.set_budget(position, i32::try_from(left).unwrap_or(i32::MAX));
+    }
+    let source = LazySource::later(Arc::clone(read), artifact.header().wasm);
+    let learner = Learner::resumed(place.0, place.1, artifact, &learned);
+    let stages = learned.iter().map(stage).collect();
+    let shared = Shared::new(engine, source, stages, Some(learner));
+    let tiers = Tiers { entries, compiler: Box::new(InTiers(Arc::clone(&shared))) };
+    let runtime = artifact.load_in_tiers(engine.types(), tiers)?;
+    shared.report(&TierEvent::Resumed { lift_off, optimized, code: runtime.code_size() });
+    let origin = Origin::Tiers { shared, artifact: Some(Arc::clone(artifact)) };
+    Ok(Module::from_runtime(engine.clone(), runtime, origin))
+}
+
+/// The budget of a function at first.
+fn budget(engine: &Engine) -> i32 {
+    if engine.config().tier == Tier::Auto { engine.config().tuning.budget } else { i32::MAX }
 }
 
 type RuntimeModule = Arc<wasmo_runtime::Module>;
@@ -110,6 +156,113 @@ impl Compile for InTiers {
 }
 
 impl Shared {
+    fn new(engine: &Engine, source: LazySource, stages: Vec<Stage>, learner: Option<Learner>) -> Arc<Self> {
+        Arc::new(Self {
+            engine: engine.clone(),
+            begun: source.is_for_later().then(Instant::now),
+            source,
+            tuning: engine.config().tuning.clone(),
+            optimizes: engine.config().tier == Tier::Auto,
+            state: Mutex::new(State { stages, variants: HashMap::new() }),
+            lifted_off: Condvar::new(),
+            learner,
+        })
+    }
+
+    /// The module's binary.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is another one by now.
+    pub(crate) fn binary(&self) -> Result<&[u8]> {
+        Ok(self.source.get()?.bytes())
+    }
+
+    /// Keeps what there is of `module` for the next run, if that is wanted and there is new code.
+    ///
+    /// # Errors
+    /// When the cache cannot be written, and internal ones.
+    pub(crate) fn keep(&self, module: &RuntimeModule) -> Result<bool> {
+        match &self.learner {
+            Some(learner) => learner.keep(&self.engine, &self.source, &module.info, &self.outlooks(module)),
+            None => Ok(false),
+        }
+    }
+
+    /// The functions, by position, that are warm and not optimised.
+    pub(crate) fn warm(&self, module: &RuntimeModule) -> Vec<usize> {
+        let learner = self.learner.as_ref().filter(|_| self.optimizes);
+        learner.map_or_else(Vec::new, |learner| learner.warm(&self.outlooks(module), self.tuning.budget.unsigned_abs()))
+    }
+
+    /// What is to become of the functions that are in lift-off code.
+    fn outlooks(&self, module: &RuntimeModule) -> Vec<Outlook> {
+        let Some(entries) = entries(module) else { return Vec::new() };
+        let outlook = |(position, stage): (usize, &Stage)| match stage {
+            Stage::New | Stage::LiftingOff | Stage::LiftOff => Outlook::Left(entries.budget(position).max(0)),
+            Stage::Postponed | Stage::Hot | Stage::Optimizing => Outlook::Left(0),
+            Stage::Final => Outlook::Settled,
+        };
+        self.state().stages.iter().enumerate().map(outlook).collect()
+    }
+
+    /// Optimises these functions, as far as they are in lift-off code, and keeps them. What is not done after `limit` stays in lift-off code for good.
+    ///
+    /// # Errors
+    /// As [`Shared::keep`].
+    pub(crate) fn optimize_all(
+        self: &Arc<Self>,
+        module: &RuntimeModule,
+        functions: &[usize],
+        limit: Duration,
+    ) -> Result<bool> {
+        let workers = self.engine.tier_workers();
+        for &position in functions {
+            let (this, module) = (Arc::downgrade(self), Arc::downgrade(module));
+            let task = move || {
+                let (Some(this), Some(module)) = (this.upgrade(), module.upgrade()) else { return };
+                // It may have been optimised with one that calls it.
+                if this.take(position, Stage::LiftOff, Stage::Hot) {
+                    this.optimize(&module, position, true, None);
+                }
+            };
+            workers.submit(Urgency::Hot, Box::new(task));
+        }
+        workers.settle(limit);
+        for &function in functions {
+            let _ =
+                [Stage::LiftOff, Stage::Hot, Stage::Optimizing].map(|stage| self.take(function, stage, Stage::Final));
+        }
+        self.keep(module)
+    }
+
+    /// Whether the run goes on with what earlier runs have compiled, has not needed the compiler so far, and is not old enough for it to be worth having.
+    fn is_too_young(&self) -> bool {
+        self.begun.is_some_and(|begun| begun.elapsed() < self.tuning.without_compiler) && !self.engine.has_compiler()
+    }
+
+    /// Moves a function from one stage to another, unless it is at a third.
+    fn take(&self, position: usize, from: Stage, to: Stage) -> bool {
+        match self.state().stages.get_mut(position) {
+            Some(stage) if *stage == from => {
+                *stage = to;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Makes code the newest of its functions.
+    fn publish(&self, module: &RuntimeModule, tier: wasmo_abi::tier::Tier, new: NewCode) {
+        let publish = || module.publish(new.unit, &new.functions, new.owner);
+        match &self.learner {
+            Some(learner) => {
+                let functions = new.functions.iter().map(|&(position, _)| position).collect();
+                learner.publish(new.object, tier, functions, publish);
+            }
+            None => publish(),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,14 +274,11 @@ impl Shared {
         }
     }
 
-    fn index(&self, position: usize) -> u32 {
-        self.source.info().func_of_defined(position).0
-    }
-
     /// Compiles a unit on this thread, which has a stack for it. A panic in the compiler is an error like others.
     fn make(&self, request: &Request) -> Result<NewCode> {
         let compiler = self.engine.compiler()?;
-        match catch_unwind(AssertUnwindSafe(|| compiler.compile_unit(&self.source, request))) {
+        let source = self.source.get()?;
+        match catch_unwind(AssertUnwindSafe(|| compiler.compile_unit(source, request))) {
             Ok(result) => Ok(result.map_err(CompileError::from)?),
             Err(_) => anyhow::bail!("internal error: the compiler panicked"),
         }
@@ -136,6 +286,7 @@ impl Shared {
 
     /// Has lift-off code for the function at `position` made, or waits for whoever is making it.
     fn compile(self: &Arc<Self>, module: &RuntimeModule, position: usize) -> Result<usize> {
+        let source = self.source.get()?;
         let mut alone = false;
         loop {
             let mut state = self.state();
@@ -150,7 +301,7 @@ impl Shared {
                 Some(_) => {}
                 None => anyhow::bail!("internal error: a function that the module does not have was called"),
             }
-            let functions = self.batch(&mut state, position, alone);
+            let functions = self.batch(&mut state, source, position, alone);
             drop(state);
             let Some(_busy) = Busy::begin() else { anyhow::bail!("the process is exiting") };
             match stacker::grow(Compiler::STACK_SIZE, || self.lift_off(module, &functions, true)) {
@@ -164,14 +315,14 @@ impl Shared {
     }
 
     /// The function at `position` and, unless it is to be `alone`, those that it calls, as far as they have no code and are small; they are marked as being compiled.
-    fn batch(&self, state: &mut State, position: usize, alone: bool) -> Vec<usize> {
+    fn batch(&self, state: &mut State, source: &Source, position: usize, alone: bool) -> Vec<usize> {
         let mut functions = vec![position];
-        let mut bytes = self.source.body_size(position);
-        for callee in self.source.callees(position) {
+        let mut bytes = source.body_size(position);
+        for callee in source.callees(position) {
             if alone || functions.len() >= self.tuning.lift_off_functions {
                 break;
             }
-            let size = self.source.body_size(callee);
+            let size = source.body_size(callee);
             let new = state.stages.get(callee) == Some(&Stage::New) && callee != position;
             if new && bytes + size <= self.tuning.lift_off_bytes {
                 bytes += size;
@@ -187,23 +338,26 @@ impl Shared {
     /// Makes lift-off code of functions that are marked for it.
     fn lift_off(&self, module: &RuntimeModule, functions: &[usize], waited: bool) -> Result<()> {
         let started = Instant::now();
-        let request = Request { tier: wasmo_abi::tier::Tier::LiftOff, functions: functions.to_vec(), osr: Vec::new() };
+        let tier = wasmo_abi::tier::Tier::LiftOff;
+        let keep = self.learner.is_some();
+        let request = Request { tier, functions: functions.to_vec(), osr: Vec::new(), keep };
         let made = self.make(&request);
         let made = made.map(|new| {
             let code = new.unit.size;
-            module.publish(new.unit, &new.functions, new.owner);
+            self.publish(module, tier, new);
             code
         });
         let mut state = self.state();
         for &function in functions {
-            if let Some(stage) = state.stages.get_mut(function) {
+            // It may have been called and have become hot meanwhile.
+            if let Some(stage @ Stage::LiftingOff) = state.stages.get_mut(function) {
                 *stage = if made.is_ok() { Stage::LiftOff } else { Stage::New };
             }
         }
         drop(state);
         self.lifted_off.notify_all();
         let code = made?;
-        let func = functions.first().map_or(0, |&first| self.index(first));
+        let func = functions.first().map_or(0, |&first| module.info.func_of_defined(first).0);
         let (functions, took) = (functions.len(), started.elapsed());
         self.report(&TierEvent::LiftOff { func, functions, code, took, waited });
         Ok(())
@@ -211,12 +365,13 @@ impl Shared {
 
     /// Has a worker compile what functions that were just compiled may call next.
     fn look_ahead(self: &Arc<Self>, module: &RuntimeModule, functions: &[usize]) {
-        let Ok(workers) = self.engine.tier_workers() else { return };
+        let Ok(source) = self.source.get() else { return };
+        let workers = self.engine.tier_workers();
         let mut wanted: Vec<usize> = Vec::new();
         for &function in functions {
             let state = self.state();
             let new = |callee: &usize| state.stages.get(*callee) == Some(&Stage::New);
-            let callees: Vec<usize> = self.source.callees(function).into_iter().filter(new).collect();
+            let callees: Vec<usize> = source.callees(function).into_iter().filter(new).collect();
             drop(state);
             wanted.extend(callees.into_iter().filter(|callee| !wanted.contains(callee)).collect::<Vec<_>>());
         }
@@ -235,15 +390,22 @@ impl Shared {
         if let (Some(Variant::At(code)), Some(at)) = (variant, at) {
             drop(state);
             entries.set_budget(position, self.tuning.budget_while_waiting);
-            self.report(&TierEvent::Osr { func: self.index(position), at: at.0 });
+            self.report(&TierEvent::Osr { func: module.info.func_of_defined(position).0, at: at.0 });
             return Some(code);
         }
         let wants_variant = at.is_some() && variant.is_none();
-        let wants_whole = matches!(stage, Stage::LiftOff | Stage::LiftingOff);
+        let wants_whole = matches!(stage, Stage::LiftOff | Stage::LiftingOff | Stage::Postponed);
         if !self.optimizes || !(wants_variant || wants_whole) {
             // What is awaited comes soon; a function that is final and still counts is left at its next call.
             let settled = stage == Stage::Final && !matches!(variant, Some(Variant::Awaited));
             entries.set_budget(position, if settled { i32::MAX } else { self.tuning.budget_while_waiting });
+            return None;
+        }
+        if self.is_too_young() {
+            if wants_whole {
+                state.stages[position] = Stage::Postponed;
+            }
+            entries.set_budget(position, self.tuning.budget_while_waiting);
             return None;
         }
         if wants_whole {
@@ -255,14 +417,14 @@ impl Shared {
         drop(state);
         entries.set_budget(position, self.tuning.budget_while_waiting);
         let at = at.filter(|_| wants_variant);
-        self.report(&TierEvent::Hot { func: self.index(position), at: at.map(|at| at.0) });
+        self.report(&TierEvent::Hot { func: module.info.func_of_defined(position).0, at: at.map(|at| at.0) });
         if self.tuning.synchronous {
             let _busy = Busy::begin()?;
             stacker::grow(Compiler::STACK_SIZE, || self.optimize(module, position, wants_whole, at));
             let variant = at.and_then(|at| self.state().variants.get(&(position, at)).copied());
             return match (variant, at) {
                 (Some(Variant::At(code)), Some(at)) => {
-                    self.report(&TierEvent::Osr { func: self.index(position), at: at.0 });
+                    self.report(&TierEvent::Osr { func: module.info.func_of_defined(position).0, at: at.0 });
                     Some(code)
                 }
                 _ => None,
@@ -274,7 +436,7 @@ impl Shared {
                 this.optimize(&module, position, wants_whole, at);
             }
         };
-        self.engine.tier_workers().ok()?.submit(Urgency::Hot, Box::new(task));
+        self.engine.tier_workers().submit(Urgency::Hot, Box::new(task));
         None
     }
 
@@ -284,10 +446,12 @@ impl Shared {
         let mut functions = if whole { self.hot_unit(module, position) } else { Vec::new() };
         let osr: Vec<_> = at.map(|at| (position, at)).into_iter().collect();
         let tier = wasmo_abi::tier::Tier::Optimized;
-        let mut made = self.make(&Request { tier, functions: functions.clone(), osr: osr.clone() });
+        self.mark(&functions, Stage::Optimizing);
+        let keep = self.learner.is_some();
+        let mut made = self.make(&Request { tier, functions: functions.clone(), osr: osr.clone(), keep });
         if made.is_err() && functions.len() > 1 {
-            functions.truncate(1);
-            made = self.make(&Request { tier, functions: functions.clone(), osr: osr.clone() });
+            self.mark(&functions.split_off(1), Stage::LiftOff);
+            made = self.make(&Request { tier, functions: functions.clone(), osr: osr.clone(), keep });
         }
         let mut state = self.state();
         for &function in &functions {
@@ -298,14 +462,15 @@ impl Shared {
         let (code, failed) = match made {
             Ok(new) => {
                 let code = new.unit.size;
-                module.publish(new.unit, &new.functions, new.owner);
-                for (position, at, address) in new.osr {
+                for &(position, at, address) in &new.osr {
                     state.variants.insert((position, at), Variant::At(address));
                 }
+                // While the state is locked: whoever finds the functions to be final finds their code as well.
+                self.publish(module, tier, new);
                 (code, false)
             }
             Err(error) => {
-                tracing::warn!(func = self.index(position), %error, "a function stays in lift-off code");
+                tracing::warn!(func = module.info.func_of_defined(position).0, %error, "a function stays in lift-off code");
                 for &(position, at) in &osr {
                     state.variants.insert((position, at), Variant::Failed);
                 }
@@ -313,7 +478,7 @@ impl Shared {
             }
         };
         drop(state);
-        let func = self.index(position);
+        let func = module.info.func_of_defined(position).0;
         if failed {
             self.report(&TierEvent::Kept { func });
             return;
@@ -322,17 +487,26 @@ impl Shared {
         self.report(&TierEvent::Optimized { func, functions, at, code, took });
     }
 
+    fn mark(&self, functions: &[usize], stage: Stage) {
+        let mut state = self.state();
+        for &function in functions {
+            if let Some(place) = state.stages.get_mut(function) {
+                *place = stage;
+            }
+        }
+    }
+
     /// The function at `position` and those that it calls, directly or through one another, and that are warm, so that they can be inlined; they are marked.
     fn hot_unit(&self, module: &RuntimeModule, position: usize) -> Vec<usize> {
         let mut functions = vec![position];
-        let mut bytes = self.source.body_size(position);
-        let Some(entries) = entries(module) else { return functions };
+        let (Some(entries), Ok(source)) = (entries(module), self.source.get()) else { return functions };
+        let mut bytes = source.body_size(position);
         let warm = self.tuning.budget - self.tuning.budget / self.tuning.warm_part.max(1);
         let mut next = 0;
         while let Some(&caller) = functions.get(next) {
             next += 1;
-            for callee in self.source.callees(caller) {
-                let size = self.source.body_size(callee);
+            for callee in source.callees(caller) {
+                let size = source.body_size(callee);
                 if functions.contains(&callee) || bytes + size > self.tuning.unit_bytes || entries.budget(callee) > warm
                 {
                     continue;
@@ -358,7 +532,8 @@ fn compile_ahead(shared: &Weak<Shared>, module: &Weak<wasmo_runtime::Module>, po
     if state.stages.get(position) != Some(&Stage::New) {
         return;
     }
-    let functions = shared.batch(&mut state, position, false);
+    let Ok(source) = shared.source.get() else { return };
+    let functions = shared.batch(&mut state, source, position, false);
     drop(state);
     match shared.lift_off(&module, &functions, false) {
         Ok(()) => shared.look_ahead(&module, &functions),

@@ -8,6 +8,15 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TierEvent {
+    /// A module goes on with what earlier runs have compiled.
+    Resumed {
+        /// How many functions have lift-off code.
+        lift_off: usize,
+        /// How many are optimised.
+        optimized: usize,
+        /// Bytes of machine code.
+        code: usize,
+    },
     /// Lift-off code for some functions is there.
     LiftOff {
         /// The index of the function that was called, or the first of those compiled ahead.
@@ -59,6 +68,9 @@ impl fmt::Display for TierEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let milliseconds = |took: Duration| took.as_secs_f64() * 1000.0;
         match *self {
+            Self::Resumed { lift_off, optimized, code } => {
+                write!(f, "resumed with {lift_off} functions lifted off, {optimized} optimized ({code} bytes)")
+            }
             Self::LiftOff { func, functions, code, took, waited } => {
                 let how = if waited { "lift-off" } else { "ahead" };
                 write!(f, "{how} {func} ({functions} functions, {code} bytes, {:.3} ms)", milliseconds(took))
@@ -81,6 +93,12 @@ impl fmt::Display for TierEvent {
 /// What the modules in tiers of one engine did so far; see [`crate::Engine::tier_stats`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TierStats {
+    /// Functions whose lift-off code earlier runs have made.
+    pub kept_lift_off: u64,
+    /// Functions whose optimised code earlier runs have made.
+    pub kept_optimized: u64,
+    /// Bytes of code that earlier runs have made.
+    pub kept_bytes: u64,
     /// Functions compiled to lift-off code.
     pub lift_off_functions: u64,
     /// Bytes of lift-off code.
@@ -104,6 +122,9 @@ pub struct TierStats {
 /// Counters behind [`TierStats`].
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
+    kept_lift_off: AtomicU64,
+    kept_optimized: AtomicU64,
+    kept_bytes: AtomicU64,
     lift_off_functions: AtomicU64,
     lift_off_bytes: AtomicU64,
     lift_off_waited: AtomicU64,
@@ -123,6 +144,11 @@ impl Stats {
         };
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         match *event {
+            TierEvent::Resumed { lift_off, optimized, code } => {
+                add(&self.kept_lift_off, lift_off as u64);
+                add(&self.kept_optimized, optimized as u64);
+                add(&self.kept_bytes, code as u64);
+            }
             TierEvent::LiftOff { functions, code, took, waited, .. } => {
                 add(&self.lift_off_functions, functions as u64);
                 add(&self.lift_off_bytes, code as u64);
@@ -144,6 +170,9 @@ impl Stats {
         let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let time = |counter: &AtomicU64| Duration::from_nanos(value(counter));
         TierStats {
+            kept_lift_off: value(&self.kept_lift_off),
+            kept_optimized: value(&self.kept_optimized),
+            kept_bytes: value(&self.kept_bytes),
             lift_off_functions: value(&self.lift_off_functions),
             lift_off_bytes: value(&self.lift_off_bytes),
             lift_off_waited: time(&self.lift_off_waited),

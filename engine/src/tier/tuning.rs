@@ -1,5 +1,7 @@
 //! [`Tuning`]: the numbers by which functions change their tier.
 
+use std::time::Duration;
+
 /// When functions are compiled, and how. The defaults were found with CPython, CoreMark-like loops and the guests of the bench; tests set others to make every
 /// function change its tier at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,9 @@ pub struct Tuning {
     pub lift_off_functions: usize,
     /// Whether threads in the background compile functions before they are called, in the order in which calls to them stand in the code.
     pub ahead: bool,
+    /// How long a run that goes on with what earlier runs have compiled does without the compiler, unless a function has no code. LLVM takes long to load, and slows a guest on another
+    /// thread down meanwhile: a program that is over by then is better optimised afterwards ([`crate::Module::optimize`]).
+    pub without_compiler: Duration,
     /// Whether the guest waits for optimised code instead of going on with what it has: for tests, which then find the same at each run.
     pub synchronous: bool,
 }
@@ -34,6 +39,7 @@ impl Default for Tuning {
             lift_off_bytes: 2 << 10,
             lift_off_functions: 8,
             ahead: true,
+            without_compiler: Duration::from_millis(200),
             synchronous: false,
         }
     }

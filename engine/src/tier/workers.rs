@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Once, PoisonError, Weak};
+use std::time::{Duration, Instant};
 use wasmo_codegen::Compiler;
 
 /// A piece of work.
@@ -31,11 +32,23 @@ struct Queue {
     ahead: VecDeque<Task>,
     threads: usize,
     idle: usize,
+    /// How many threads do work that is hot.
+    busy: usize,
+    /// No work begins after this.
+    end: Option<Instant>,
+}
+
+impl Queue {
+    fn has_ended(&self) -> bool {
+        self.end.is_some_and(|end| end <= Instant::now())
+    }
 }
 
 struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
+    /// Hot work was done.
+    done: Condvar,
     closed: AtomicBool,
 }
 
@@ -84,7 +97,12 @@ extern "C" fn wait_for_compilers() {
 impl Workers {
     /// No threads yet, and `threads` at most.
     pub(crate) fn new(threads: usize) -> Self {
-        let shared = Shared { queue: Mutex::default(), changed: Condvar::new(), closed: AtomicBool::new(false) };
+        let shared = Shared {
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            done: Condvar::new(),
+            closed: AtomicBool::new(false),
+        };
         Self { shared: Arc::new(shared), most: threads.max(1) }
     }
 
@@ -93,6 +111,7 @@ impl Workers {
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         match urgency {
             Urgency::Hot => queue.hot.push_back(task),
+            Urgency::Ahead if queue.end.is_some() => return,
             Urgency::Ahead => {
                 queue.ahead.push_front(task);
                 queue.ahead.truncate(MAX_AHEAD);
@@ -113,6 +132,21 @@ impl Workers {
         drop(queue);
         self.shared.changed.notify_one();
     }
+
+    /// Waits until everything hot is done, but no longer than `limit`. No work begins afterwards, and none that may be needed soon from now on.
+    pub(crate) fn settle(&self, limit: Duration) {
+        let end = Instant::now() + limit;
+        let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.end = Some(end);
+        queue.ahead.clear();
+        while queue.busy > 0 || !queue.hot.is_empty() {
+            let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { break };
+            let waited = self.shared.done.wait_timeout(queue, left);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        queue.end = Some(Instant::now());
+        queue.hot.clear();
+    }
 }
 
 impl Drop for Workers {
@@ -131,14 +165,19 @@ fn work(shared: &Weak<Shared>) {
     let Some(shared) = shared.upgrade() else { return };
     loop {
         let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let task = loop {
+        let (task, urgency) = loop {
             if shared.closed.load(Ordering::Acquire) {
                 queue.threads -= 1;
                 return;
             }
-            let next = queue.hot.pop_front();
-            if let Some(task) = next.or_else(|| queue.ahead.pop_front()) {
-                break task;
+            if !queue.has_ended() {
+                if let Some(task) = queue.hot.pop_front() {
+                    queue.busy += 1;
+                    break (task, Urgency::Hot);
+                }
+                if let Some(task) = queue.ahead.pop_front() {
+                    break (task, Urgency::Ahead);
+                }
             }
             queue.idle += 1;
             queue = shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -148,5 +187,9 @@ fn work(shared: &Weak<Shared>) {
         let Some(busy) = Busy::begin() else { return };
         task();
         drop(busy);
+        if urgency == Urgency::Hot {
+            shared.queue.lock().unwrap_or_else(PoisonError::into_inner).busy -= 1;
+            shared.done.notify_all();
+        }
     }
 }

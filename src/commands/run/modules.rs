@@ -40,6 +40,11 @@ impl Modules {
         Ok(module)
     }
 
+    /// Keeps what the run has compiled for the next one, and has more of it optimised afterwards. What cannot be kept is warned of.
+    pub(super) fn keep(&self, args: &RunArgs) {
+        self.sources.keep(args);
+    }
+
     fn artifact(&self, path: &Path, artifact: Artifact) -> Result<Module> {
         // SAFETY: whoever names a compiled module on the command line wants its code run, as with any other program.
         let module = unsafe { Module::deserialize_open_file(&self.engine, artifact.file) };

@@ -21,6 +21,8 @@ pub(crate) enum Phase {
     Instantiate,
     /// Running what was called.
     Run,
+    /// Keeping what was compiled meanwhile.
+    Keep,
 }
 
 /// Whether the cache had a module that is not compiled to a file.
@@ -41,7 +43,7 @@ pub(crate) struct Stats {
     first_run: Option<Duration>,
     #[cfg(feature = "compiler")]
     tiers: wasmo::TierStats,
-    phases: [Duration; 5],
+    phases: [Duration; 6],
     cached: [usize; 2],
     functions: usize,
     code_bytes: usize,
@@ -100,7 +102,7 @@ impl Stats {
 /// A line each.
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, time) in ["read", "load", "compile", "instantiate", "run"].into_iter().zip(self.phases) {
+        for (name, time) in ["read", "load", "compile", "instantiate", "run", "keep"].into_iter().zip(self.phases) {
             writeln!(f, "{name:<12}{:>12.3} ms", time.as_secs_f64() * 1000.0)?;
         }
         if let Some(first) = self.first_run {
@@ -144,6 +146,11 @@ fn peak_memory() -> Option<u64> {
 fn write_tiers(f: &mut fmt::Formatter<'_>, tiers: &wasmo::TierStats) -> fmt::Result {
     if *tiers == wasmo::TierStats::default() {
         return Ok(());
+    }
+    let kept = tiers.kept_lift_off + tiers.kept_optimized;
+    if kept > 0 {
+        let (optimized, bytes) = (tiers.kept_optimized, tiers.kept_bytes);
+        writeln!(f, "{:<12}{kept:>12} functions, {optimized} of them optimized, {bytes} bytes", "from cache")?;
     }
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
     let mut line = |name: &str, functions: u64, bytes: u64, time: Duration| {

@@ -27,4 +27,7 @@ impl Sources {
     pub(super) fn module(&self, _: &Engine, path: &Path, source: Source, _: &mut Stats) -> Result<Module> {
         compiler::refuse(path, &source.read(path)?)
     }
+
+    /// There is nothing to keep.
+    pub(super) fn keep(&self, _: &RunArgs) {}
 }

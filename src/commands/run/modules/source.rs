@@ -3,15 +3,17 @@
 //! The cache never keeps a program from running: where it cannot be used, or something not be kept in it, a warning says so, once, and the module is
 //! compiled. Nothing on the way of a hit asks for the compiler.
 
-use std::cell::OnceCell;
-use std::io;
-use std::path::Path;
+use std::cell::{OnceCell, RefCell};
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result};
 use wasmo::cache::SourceHash;
 use wasmo::{Cache, CacheConfig, Engine, Module};
 
 use crate::args::{RunArgs, TierArg};
+use crate::commands::cache::optimize;
 use crate::commands::run::stats::{Cached, Phase, Stats};
 use crate::input::Source;
 use crate::progress::Progress;
@@ -22,8 +24,9 @@ use crate::{compiler, output};
 pub(super) struct Sources {
     stop: Stop,
     no_cache: bool,
-    /// Modules are compiled while they run, so that there is nothing to keep.
-    in_tiers: bool,
+    tier: TierArg,
+    /// Modules that are compiled while they run, and of which the cache keeps what there is at the end.
+    in_tiers: RefCell<Vec<(PathBuf, Module)>>,
     /// Opened for the first source; [`None`] where it cannot be used.
     cache: OnceCell<Option<Cache>>,
 }
@@ -34,7 +37,8 @@ impl Sources {
         Self {
             stop: stop.clone(),
             no_cache: args.no_cache,
-            in_tiers: args.tier != TierArg::Optimized,
+            tier: args.tier,
+            in_tiers: RefCell::default(),
             cache: OnceCell::new(),
         }
     }
@@ -52,15 +56,18 @@ impl Sources {
         let hashed = stats.time(Phase::Read, || Hashed::new(source, cache));
         let hashed = hashed.with_context(|| format!("cannot read `{}`", path.display()))?;
         let key = engine.cache_key(hashed.hash);
-        if let Some(module) = stats.time(Phase::Load, || Module::from_cache(engine, cache, &key)) {
+        // Optimised code for all of it is the best that there is, whatever the tier, unless that is to be the lower one.
+        let whole = || Module::from_cache(engine, cache, &key);
+        if self.tier != TierArg::LiftOff
+            && let Some(module) = stats.time(Phase::Load, whole)
+        {
             stats.add_look(Cached::Hit);
             return Ok(module);
         }
-        stats.add_look(Cached::Miss);
-        if self.in_tiers {
-            let (_, bytes) = stats.time(Phase::Read, || hashed.read(path))?;
-            return stats.time(Phase::Compile, || compiler::compile(engine, path, bytes, &self.stop));
+        if self.tier != TierArg::Optimized {
+            return self.in_tiers(engine, cache, path, hashed, stats);
         }
+        stats.add_look(Cached::Miss);
         let (hash, bytes) = stats.time(Phase::Read, || hashed.read(path))?;
         let key = engine.cache_key(hash);
         stats.time(Phase::Compile, || {
@@ -76,6 +83,53 @@ impl Sources {
         })
     }
 
+    /// A module that is compiled while it runs, with what earlier runs have compiled of it.
+    fn in_tiers(
+        &self,
+        engine: &Engine,
+        cache: &Cache,
+        path: &Path,
+        hashed: Hashed,
+        stats: &mut Stats,
+    ) -> Result<Module> {
+        let key = engine.cache_key_in_tiers(hashed.hash);
+        let later = hashed.again(path)?;
+        let found = stats.time(Phase::Load, || Module::from_cache_in_tiers(engine, cache, &key, later));
+        let module = match found {
+            Some(module) => {
+                stats.add_look(Cached::Hit);
+                module
+            }
+            None => {
+                stats.add_look(Cached::Miss);
+                let (hash, bytes) = stats.time(Phase::Read, || hashed.read(path))?;
+                let key = engine.cache_key_in_tiers(hash);
+                let compile = || Module::new_in_tiers(engine, cache, &key, &compiler::to_binary(path, bytes)?);
+                stats.time(Phase::Compile, compile).with_context(|| format!("cannot compile `{}`", path.display()))?
+            }
+        };
+        self.in_tiers.borrow_mut().push((path.to_owned(), module.clone()));
+        Ok(module)
+    }
+
+    /// Keeps what the run has compiled for the next one, and has more of it optimised afterwards.
+    pub(super) fn keep(&self, args: &RunArgs) {
+        let mut warm = Vec::new();
+        for (path, module) in self.in_tiers.borrow().iter() {
+            if let Err(error) = module.keep() {
+                warn("what was compiled is not kept in the cache", error);
+                continue;
+            }
+            let functions = module.warm_functions();
+            if !functions.is_empty() {
+                warm.push((path.clone(), functions));
+            }
+        }
+        if !warm.is_empty() {
+            optimize::start(args, &warm);
+        }
+    }
+
     /// The cache, if it is wanted and can be used.
     fn cache(&self) -> Option<&Cache> {
         if self.no_cache {
@@ -87,6 +141,12 @@ impl Sources {
         };
         self.cache.get_or_init(open).as_ref()
     }
+}
+
+/// Where a source can be had from, any number of times.
+enum Again {
+    Bytes(Vec<u8>),
+    File(File),
 }
 
 /// A source whose hash is known.
@@ -105,6 +165,32 @@ impl Hashed {
         let found = cache.source(&mut file)?;
         let source = found.bytes.map_or(Source::File(file), Source::Bytes);
         Ok(Self { hash: found.hash, source })
+    }
+
+    /// What gets the module's binary later.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    fn again(&self, path: &Path) -> Result<impl Fn() -> Result<Vec<u8>> + Send + Sync + use<>> {
+        let path = path.to_owned();
+        let source = match &self.source {
+            Source::Bytes(bytes) => Again::Bytes(bytes.clone()),
+            Source::File(file) => {
+                Again::File(file.try_clone().with_context(|| format!("cannot read `{}`", path.display()))?)
+            }
+        };
+        Ok(move || {
+            let bytes = match &source {
+                Again::Bytes(bytes) => bytes.clone(),
+                Again::File(file) => {
+                    let mut file = file;
+                    file.seek(SeekFrom::Start(0)).with_context(|| format!("cannot read `{}`", path.display()))?;
+                    Source::File(file.try_clone()?).read(&path)?
+                }
+            };
+            compiler::to_binary(&path, bytes)
+        })
     }
 
     /// The bytes and their hash, which is another one if the file has changed meanwhile.
