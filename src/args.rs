@@ -101,7 +101,7 @@ pub(crate) struct RunArgs {
 
     /// When the guest's code is compiled, and how well.
     #[cfg(feature = "compiler")]
-    #[arg(long, value_name = "TIER", default_value = "optimized")]
+    #[arg(long, value_name = "TIER", default_value = "auto")]
     pub(crate) tier: TierArg,
 
     /// Write a line to standard error whenever code of the guest is compiled or replaced.

@@ -22,3 +22,5 @@ mod scripts;
 #[cfg(feature = "compiler")]
 mod stopping;
 mod support;
+#[cfg(feature = "compiler")]
+mod tiers;

@@ -173,7 +173,7 @@ fn ctrl_c_ends_a_compilation() {
         "big.wat",
         &format!("(module (memory 1) (func (export \"_start\")) {})", function.repeat(4000)),
     )]);
-    let mut command = folder.command(&["run", "--stats", "big.wat"]);
+    let mut command = folder.command(&["run", "--tier", "optimized", "--stats", "big.wat"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("wasmo starts");
     thread::sleep(Duration::from_millis(1500));
     let start = Instant::now();

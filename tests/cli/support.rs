@@ -41,10 +41,11 @@ impl Folder {
         self.cache.path().join("cache")
     }
 
-    /// `wasmo` with these arguments, to be started here. It has no input, and a cache of its own.
+    /// `wasmo` with these arguments, to be started here. It has no input, a cache of its own, and leaves no other process behind.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wasmo"));
         command.args(args).current_dir(self.path()).env("WASMO_CACHE_DIR", self.cache()).stdin(Stdio::null());
+        command.env("WASMO_BACKGROUND", "0");
         command
     }
 

@@ -88,6 +88,11 @@ impl ArtifactInfo {
         self.header.seal != [0; 32]
     }
 
+    /// Whether it has code for some functions only: what was compiled while the module ran ([`crate::Module::keep`]).
+    pub fn is_partial(&self) -> bool {
+        !self.header.part(Part::Learned).is_empty()
+    }
+
     /// The names of the parts and their sizes in bytes, in the order of the file.
     pub fn parts(&self) -> impl ExactSizeIterator<Item = (&'static str, usize)> + '_ {
         Part::ALL.into_iter().map(|part| (part.section(), self.header.part(part).len()))

@@ -55,6 +55,7 @@ fn checksums(damaged: &[ArtifactHalf]) -> String {
 /// What it was made by, from, and for.
 fn origin(info: &ArtifactInfo, checksums: String) -> Vec<Row> {
     let hash: String = info.module_hash().iter().map(|byte| format!("{byte:02x}")).collect();
+    let extent = if info.is_partial() { "a part of its code, as runs have needed it" } else { "all of its code" };
     let optimised = match info.opt_level() {
         OptLevel::None => "opt-level 0",
         _ => "opt-level 2",
@@ -69,6 +70,7 @@ fn origin(info: &ArtifactInfo, checksums: String) -> Vec<Row> {
     let rows = [
         ("made by", format!("wasmo {}{}", info.version(), if info.is_sealed() { ", for its cache" } else { "" })),
         ("from", format!("{} of WebAssembly, BLAKE3 {hash}", count(info.module_size(), "byte"))),
+        ("holds", extent.to_owned()),
         ("for", format!("{}, {}", info.target(), info.cpu())),
         ("may use", info.cpu_features().join(", ")),
         ("with", options.join(", ")),

@@ -104,8 +104,12 @@ impl Sources {
                 stats.add_look(Cached::Miss);
                 let (hash, bytes) = stats.time(Phase::Read, || hashed.read(path))?;
                 let key = engine.cache_key_in_tiers(hash);
-                let compile = || Module::new_in_tiers(engine, cache, &key, &compiler::to_binary(path, bytes)?);
-                stats.time(Phase::Compile, compile).with_context(|| format!("cannot compile `{}`", path.display()))?
+                let compile = || {
+                    let binary = compiler::to_binary(path, bytes)?;
+                    let module = Module::new_in_tiers(engine, cache, &key, &binary);
+                    module.with_context(|| format!("cannot compile `{}`", path.display()))
+                };
+                stats.time(Phase::Compile, compile)?
             }
         };
         self.in_tiers.borrow_mut().push((path.to_owned(), module.clone()));

@@ -1,0 +1,139 @@
+//! Programs that are compiled while they run, and what the next run has of that.
+
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::guest;
+use crate::support::{Answer, Folder, finish};
+
+/// Prints `a` when it has no arguments and `b` when it has some, from functions of their own, which nobody calls directly. `$warm` runs some hundred times.
+fn two_ways() -> String {
+    guest::program(
+        r#"(data (i32.const 64) "a\nb\n")
+        (type $way (func))
+        (table funcref (elem $a $b))
+        (func $a (call $print (i32.const 64) (i32.const 2)))
+        (func $b (call $print (i32.const 66) (i32.const 2)))
+        (func $warm (param i32) (result i32) (i32.sub (local.get 0) (i32.const 1)))
+        (func (export "_start") (local $n i32)
+            (local.set $n (i32.const 500))
+            (loop $again (br_if $again (local.tee $n (call $warm (local.get $n)))))
+            (drop (call $args_sizes_get (i32.const 16) (i32.const 20)))
+            (call_indirect (type $way) (i32.gt_u (i32.load (i32.const 16)) (i32.const 1))))"#,
+    )
+}
+
+/// The number with which the line of the statistics begins that is called `name`.
+#[track_caller]
+fn number(answer: &Answer, name: &str) -> u64 {
+    let line = answer.stderr.lines().find_map(|line| line.strip_prefix(name));
+    let word = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    word.unwrap_or_else(|| panic!("no {name}: {}", answer.stderr))
+}
+
+/// How many functions came from the cache, and how many were compiled.
+#[track_caller]
+fn functions(answer: &Answer) -> (u64, u64) {
+    let kept = if answer.stderr.contains("from cache") { number(answer, "from cache") } else { 0 };
+    (kept, number(answer, "lift-off"))
+}
+
+#[test]
+fn a_run_goes_on_with_what_was_compiled_before() {
+    let folder = Folder::new(&[("ways.wat", &two_ways())]);
+    let run = |args: &[&str]| folder.wasmo(&[&["run", "--stats", "ways.wat"], args].concat());
+    let first = run(&[]);
+    first.gives(0, "a\n").says(&["miss\n"]);
+    let (kept, compiled) = functions(&first);
+    assert!(kept == 0 && compiled >= 3, "{}", first.stderr);
+    let second = run(&[]);
+    second.gives(0, "a\n").says(&["hit\n"]);
+    let (kept, compiled) = functions(&second);
+    assert!(kept >= 3 && compiled == 0, "{}", second.stderr);
+    // Another way through the program: what is missing is compiled, and there the next time.
+    let other = run(&["x"]);
+    other.gives(0, "b\n").says(&["hit\n"]);
+    let (again, compiled) = functions(&other);
+    assert!(again == kept && compiled == 1, "{}", other.stderr);
+    let last = run(&["x"]);
+    last.gives(0, "b\n").says(&["hit\n"]);
+    assert_eq!(functions(&last), (kept + 1, 0), "{}", last.stderr);
+    run(&[]).gives(0, "a\n");
+    folder.wasmo(&["run", "ways.wat"]).gives(0, "a\n").quietly();
+}
+
+#[test]
+fn exit_codes_and_traps_keep_what_was_compiled() {
+    let trap = guest::program(r#"(func (export "_start") unreachable)"#);
+    let folder = Folder::new(&[("seven.wat", &guest::exit(7)), ("trap.wat", &trap)]);
+    for (file, code) in [("seven.wat", 7), ("trap.wat", 134)] {
+        folder.wasmo(&["run", "--stats", file]).gives(code, "").says(&["miss\n"]);
+        let second = folder.wasmo(&["run", "--stats", file]);
+        second.gives(code, "").says(&["hit\n"]);
+        assert_eq!(functions(&second), (1, 0), "{}", second.stderr);
+    }
+}
+
+#[test]
+fn each_tier_finds_what_it_may_use() {
+    let folder = Folder::new(&[("ways.wat", &two_ways())]);
+    let run = |tier: &str| folder.wasmo(&["run", "--stats", "--tier", tier, "ways.wat"]);
+    run("lift-off").gives(0, "a\n").says(&["miss\n"]);
+    run("auto").gives(0, "a\n").says(&["miss\n"]);
+    run("optimized").gives(0, "a\n").says(&["miss\n"]);
+    // All of it, optimised, is better than a part.
+    let whole = run("auto");
+    whole.gives(0, "a\n").says(&["hit\n"]);
+    assert!(!whole.stderr.contains("from cache"), "{}", whole.stderr);
+    let lift_off = run("lift-off");
+    lift_off.gives(0, "a\n").says(&["hit\n", "from cache", " 0 of them optimized"]);
+    assert_eq!(functions(&lift_off).1, 0, "{}", lift_off.stderr);
+    folder.wasmo(&["cache", "list"]).shows(&["3 compiled modules, "]);
+}
+
+#[test]
+fn what_is_kept_is_no_program_of_its_own() {
+    let folder = Folder::new(&[("ways.wat", &two_ways())]);
+    folder.wasmo(&["run", "ways.wat"]).gives(0, "a\n");
+    let entries = std::fs::read_dir(folder.cache().join("modules")).expect("the cache can be read");
+    let entry = entries.map(|entry| entry.expect("the cache can be read").path()).next().expect("it was kept");
+    let entry = entry.to_str().expect("UTF-8");
+    folder.wasmo(&["run", entry]).gives(1, "").says(&["only a part of the module's code"]);
+    folder.wasmo(&["inspect", entry]).ends_with(0).shows(&["a part of its code"]);
+}
+
+#[test]
+fn warm_functions_are_optimised_when_that_is_asked_for() {
+    let folder = Folder::new(&[("ways.wat", &two_ways())]);
+    let optimize = || folder.wasmo(&["cache", "optimize", "ways.wat"]);
+    optimize().gives(1, "").says(&["there is no cache"]);
+    folder.wasmo(&["run", "ways.wat"]).gives(0, "a\n").quietly();
+    folder.wasmo(&["cache", "optimize", "--fuel", "ways.wat"]).gives(1, "").says(&["has not been run with"]);
+    optimize().ends_with(0).shows(&["`ways.wat`: 2 functions optimised in "]);
+    let run = folder.wasmo(&["run", "--stats", "ways.wat"]);
+    run.gives(0, "a\n").says(&["hit\n", " 2 of them optimized"]);
+    optimize().ends_with(0).shows(&["`ways.wat`: 0 functions optimised in 0.0 s, 2 before"]);
+}
+
+/// It has nothing of its parent's: neither the pipes, whose end the parent's parent waits for, nor the terminal.
+#[test]
+fn warm_functions_are_optimised_in_the_background() {
+    let folder = Folder::new(&[("ways.wat", &two_ways())]);
+    let run = || {
+        let mut command = folder.command(&["run", "--stats", "ways.wat"]);
+        command.env_remove("WASMO_BACKGROUND").stdin(Stdio::null());
+        finish(command)
+    };
+    let start = Instant::now();
+    run().gives(0, "a\n");
+    loop {
+        let answer = run();
+        answer.gives(0, "a\n");
+        if answer.stderr.contains(" 2 of them optimized") {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "nothing is optimised: {}", answer.stderr);
+        thread::sleep(Duration::from_millis(50));
+    }
+}
