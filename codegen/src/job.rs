@@ -212,7 +212,10 @@ impl Job<'_> {
             triple: target.triple().to_owned(),
         };
         let module = if partition.thunks.is_empty() {
-            let inlines = self.compiler.tunables.opt_level == OptLevel::Speed && partition.effort == Effort::Full;
+            // A unit of a module in tiers refers to no other, as a copy that is not inlined would: who asks for it adds what is to be inlined.
+            let inlines = self.compiler.tunables.opt_level == OptLevel::Speed
+                && partition.effort == Effort::Full
+                && partition.tier.is_none();
             let copies = if inlines { partition::copies(partition, self.parsed, self.bytes)? } else { Vec::new() };
             let part = translate::Partition { functions: &partition.functions, copies: &copies, osr: &partition.osr };
             translate::module_partition(context, self.parsed, self.bytes, part, &options)?

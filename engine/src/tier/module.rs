@@ -443,14 +443,19 @@ impl Shared {
     /// Optimises the function at `position`, with what it calls often, and the variant of it that begins at `at`.
     fn optimize(&self, module: &RuntimeModule, position: usize, whole: bool, at: Option<LoopIndex>) {
         let started = Instant::now();
-        let mut functions = if whole { self.hot_unit(module, position) } else { Vec::new() };
+        let mut functions = self.hot_unit(module, position);
+        // Of a unit that cannot be compiled, so many functions are tried again.
+        let least = usize::from(whole);
+        if !whole {
+            functions.remove(0);
+        }
         let osr: Vec<_> = at.map(|at| (position, at)).into_iter().collect();
         let tier = wasmo_abi::tier::Tier::Optimized;
         self.mark(&functions, Stage::Optimizing);
         let keep = self.learner.is_some();
         let mut made = self.make(&Request { tier, functions: functions.clone(), osr: osr.clone(), keep });
-        if made.is_err() && functions.len() > 1 {
-            self.mark(&functions.split_off(1), Stage::LiftOff);
+        if made.is_err() && functions.len() > least {
+            self.mark(&functions.split_off(least), Stage::LiftOff);
             made = self.make(&Request { tier, functions: functions.clone(), osr: osr.clone(), keep });
         }
         let mut state = self.state();
@@ -496,7 +501,8 @@ impl Shared {
         }
     }
 
-    /// The function at `position` and those that it calls, directly or through one another, and that are warm, so that they can be inlined; they are marked.
+    /// The function at `position` and those that it calls, directly or through one another, and that are warm or small, so that they can be inlined; they are marked. Small ones are
+    /// compiled once more with each function that calls them.
     fn hot_unit(&self, module: &RuntimeModule, position: usize) -> Vec<usize> {
         let mut functions = vec![position];
         let (Some(entries), Ok(source)) = (entries(module), self.source.get()) else { return functions };
@@ -507,13 +513,16 @@ impl Shared {
             next += 1;
             for callee in source.callees(caller) {
                 let size = source.body_size(callee);
-                if functions.contains(&callee) || bytes + size > self.tuning.unit_bytes || entries.budget(callee) > warm
-                {
+                if functions.contains(&callee) || bytes + size > self.tuning.unit_bytes {
                     continue;
                 }
+                let small = size <= self.tuning.inlined_bytes;
                 let mut state = self.state();
                 match state.stages.get_mut(callee) {
-                    Some(stage @ Stage::LiftOff) => *stage = Stage::Hot,
+                    Some(stage @ (Stage::LiftOff | Stage::Postponed)) if small || entries.budget(callee) <= warm => {
+                        *stage = Stage::Hot;
+                    }
+                    Some(Stage::Final) if small => {}
                     _ => continue,
                 }
                 drop(state);
