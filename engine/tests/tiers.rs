@@ -144,12 +144,12 @@ fn first_calls_keep_all_arguments() {
 #[test]
 fn traps_in_code_of_any_tier_say_where_they_are() {
     let text = r#"(module (memory 1)
-        (func $inner (param i32) (result i32) (i32.load (i32.mul (local.get 0) (i32.const 65536))))
-        (func (export "run") (param $n i32) (result i64)
+        (func $inner (param i32) (result i32) (i32.load8_u (i32.mul (local.get 0) (i32.const 65536))))
+        (func (export "run") (param $n i32) (result i64) (local $sum i32)
             (loop $l
-                (drop (call $inner (i32.sub (local.get $n) (i32.const 3))))
+                (local.set $sum (i32.add (local.get $sum) (call $inner (i32.sub (local.get $n) (i32.const 3)))))
                 (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
-            (i64.const 0)))"#;
+            (i64.extend_i32_u (local.get $sum))))"#;
     let trace = |engine: &Engine| {
         let error = call(engine, text, "run", 3).unwrap_err();
         assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::MemoryOutOfBounds));
