@@ -1,4 +1,4 @@
-//! Programs that were compiled before, as commands: from the start of the process to its end, and how large their files are, on wasmo and on Wasmtime, in turn.
+//! Programs that were compiled before, as commands: from the start of the process to its end, on wasmo and on Wasmtime, in turn.
 //! wasmo is its own command; Wasmtime is the least program that does the same (`src/bin/wasmtime-run.rs`).
 
 use crate::engine::{Compiler, WasmoEngine, WasmtimeEngine};
@@ -24,10 +24,6 @@ const PROCESSES: usize = 20;
 pub struct Artefact {
     /// The program.
     pub name: &'static str,
-    /// wasmo's file, in bytes.
-    pub wasmo_size: u64,
-    /// Wasmtime's file, in bytes.
-    pub wasmtime_size: u64,
     /// Milliseconds of `wasmo run` of its file.
     pub wasmo: Samples,
     /// Milliseconds of `wasmo run` of the module, which is in the cache.
@@ -69,15 +65,8 @@ pub fn measure(rounds: usize, folder: &Path) -> Result<Vec<Artefact>> {
         }
         eprint!("\r\x1b[Kcompiling {name} to files");
         let program = compile(&wasm, folder, args)?;
-        let size = |path: &Path| Ok::<_, std::io::Error>(path.metadata()?.len());
-        let mut artefact = Artefact {
-            name,
-            wasmo_size: size(&program.wasmo)?,
-            wasmtime_size: size(&program.wasmtime)?,
-            wasmo: Samples::default(),
-            wasmo_cache: Samples::default(),
-            wasmtime: Samples::default(),
-        };
+        let mut artefact =
+            Artefact { name, wasmo: Samples::default(), wasmo_cache: Samples::default(), wasmtime: Samples::default() };
         // Into the cache, and all files into memory.
         run(&command, true, &program.wasm, args, &cache)?;
         for round in 0..rounds {

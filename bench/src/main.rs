@@ -2,7 +2,7 @@
 //!
 //! A guest ([`guest`]) is one wasm file and the native program of the same source. Each engine ([`engine`]) compiles each guest once and then runs it
 //! once a round, all engines in turn, so that a change of the machine's speed meets all alike. The guest times its inner part itself. [`report`] makes
-//! one table on the terminal, one Markdown file and one chart of the medians. [`calls`], [`instances`], [`artefacts`] and [`compile`] measure what no guest can time: the
+//! one table on the terminal, one Markdown file and one chart of the medians. [`calls`], [`instances`], [`artefacts`], [`sizes`] and [`compile`] measure what no guest can time: the
 //! calls between host and guest, making and dropping instances, running what was compiled before, and compiling CPython.
 
 mod artefacts;
@@ -13,6 +13,7 @@ mod guest;
 mod instances;
 mod report;
 mod sample;
+mod sizes;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -41,6 +42,9 @@ struct Args {
     /// Leave out running what was compiled before.
     #[arg(long)]
     no_artefacts: bool,
+    /// Leave out how large compiled programs are.
+    #[arg(long)]
+    no_sizes: bool,
     /// Leave out compiling CPython.
     #[arg(long)]
     no_compile: bool,
@@ -76,6 +80,7 @@ fn main() -> Result<()> {
         if args.no_instances { Vec::new() } else { instances::measure(args.rounds, &args.out.join("compiled"))? };
     let artefacts =
         if args.no_artefacts { Vec::new() } else { artefacts::measure(args.rounds, &args.out.join("artefacts"))? };
+    let sizes = if args.no_sizes { Vec::new() } else { sizes::measure()? };
     let compiles = if args.no_compile { Vec::new() } else { compile::measure(args.rounds.min(3))? };
 
     let report = report::Report {
@@ -84,6 +89,7 @@ fn main() -> Result<()> {
         calls: &calls,
         instances: &instances,
         artefacts: &artefacts,
+        sizes: &sizes,
         compiles: &compiles,
     };
     print!("{}", report.text());

@@ -10,6 +10,7 @@ use crate::engine::{Engine, NATIVE};
 use crate::guest::Family;
 use crate::instances::Instances;
 use crate::sample::{Row, geometric_mean};
+use crate::sizes::Sizes;
 
 /// All that was measured.
 pub struct Report<'a> {
@@ -23,6 +24,8 @@ pub struct Report<'a> {
     pub instances: &'a [Instances],
     /// Programs that were compiled before.
     pub artefacts: &'a [Artefact],
+    /// Their sizes, and those of others.
+    pub sizes: &'a [Sizes],
     /// Compiling CPython.
     pub compiles: &'a [Compile],
 }

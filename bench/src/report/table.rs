@@ -110,14 +110,23 @@ fn instance_table(report: &Report<'_>) -> Table {
 }
 
 fn artefact_table(report: &Report<'_>) -> Table {
-    let head = ["artefacts", "wasmo ms", "from its cache ms", "Wasmtime ms", "wasmo KiB", "Wasmtime KiB"];
+    let head = ["artefacts", "wasmo ms", "from its cache ms", "Wasmtime ms"];
     let mut rows = vec![head.map(String::from).to_vec()];
     for artefact in report.artefacts {
         let figure =
             |samples: &crate::sample::Samples| format!("{:.2} ±{:.0}%", samples.median(), samples.spread() * 100.0);
         let times = [&artefact.wasmo, &artefact.wasmo_cache, &artefact.wasmtime].map(figure);
-        let sizes = [artefact.wasmo_size, artefact.wasmtime_size].map(|size| format!("{:.0}", size as f64 / 1024.0));
-        rows.push([vec![artefact.name.to_owned()], times.to_vec(), sizes.to_vec()].concat());
+        rows.push([vec![artefact.name.to_owned()], times.to_vec()].concat());
+    }
+    Table(rows)
+}
+
+fn size_table(report: &Report<'_>) -> Table {
+    let mut rows = vec![["sizes of artefacts", "wasmo KiB", "Wasmtime KiB", "ratio"].map(String::from).to_vec()];
+    for sizes in report.sizes {
+        let kibibytes = |size: usize| format!("{:.0}", size as f64 / 1024.0);
+        let ratio = format!("{:.2}", sizes.wasmo as f64 / sizes.wasmtime as f64);
+        rows.push(vec![sizes.name.clone(), kibibytes(sizes.wasmo), kibibytes(sizes.wasmtime), ratio]);
     }
     Table(rows)
 }
@@ -146,6 +155,9 @@ impl Report<'_> {
         }
         if !self.artefacts.is_empty() {
             tables.push(artefact_table(self));
+        }
+        if !self.sizes.is_empty() {
+            tables.push(size_table(self));
         }
         if !self.compiles.is_empty() {
             tables.push(compile_table(self));
