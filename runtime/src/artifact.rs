@@ -105,11 +105,6 @@ impl Artifact {
         whole.ok_or_else(|| Error::Limit("there is no address space left to map the artefact".into()))
     }
 
-    /// The file.
-    pub fn file(&self) -> &Arc<File> {
-        &self.file
-    }
-
     /// Loads the module.
     ///
     /// # Errors
@@ -214,11 +209,15 @@ impl Artifact {
                 return Ok(());
             }
         }
-        // Mapped for the moment only, since of the images nobody else needs all.
         let size = usize::try_from(self.header.hot_size).map_err(|_| ArtifactError::Damaged("code"))?;
-        let half = FileMapping::new(&self.file, size);
-        let half = half.map_err(|source| Error::Os { what: "cannot map the artefact".into(), source })?;
-        self.header.verify_hot(half.as_ref())?;
+        if size <= self.hot.len() {
+            self.header.verify_hot((*self.hot).as_ref())?;
+        } else {
+            // With images, which are mapped for the moment only, since nobody else needs all of them.
+            let half = FileMapping::new(&self.file, size);
+            let half = half.map_err(|source| Error::Os { what: "cannot map the artefact".into(), source })?;
+            self.header.verify_hot(half.as_ref())?;
+        }
         if let Some(id) = self.id {
             let mut verified = VERIFIED.lock().unwrap_or_else(PoisonError::into_inner);
             let verified = verified.get_or_insert_default();
