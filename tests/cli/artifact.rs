@@ -275,3 +275,32 @@ fn replacing_a_running_program_does_it_no_harm() {
     child.wait().expect("the child is ours");
     folder.wasmo(&["run", "app.wasmo"]).gives(1, "");
 }
+
+/// The tools that are installed; each finds the functions of the module by their names.
+#[test]
+fn tools_for_programs_see_the_names_of_functions() {
+    let text = r#"(module
+        (func $count_down (param i32) (result i32)
+            (if (result i32) (i32.eqz (local.get 0))
+                (then (i32.const 7))
+                (else (i32.add (i32.const 1) (call $count_down_further (i32.sub (local.get 0) (i32.const 1)))))))
+        (func $count_down_further (export "further") (param i32) (result i32)
+            (if (result i32) (i32.eqz (local.get 0))
+                (then (i32.const 9))
+                (else (i32.mul (i32.const 3) (call $count_down (i32.sub (local.get 0) (i32.const 1))))))))"#;
+    let folder = Folder::new(&[("count.wat", text)]);
+    folder.wasmo(&["compile", "-o", "count.wasmo", "count.wat"]).gives(0, "").quietly();
+    let seen = |command: &str, args: &[&str], expected: &[&str]| {
+        let mut tool = Command::new(command);
+        let Ok(output) = tool.args(args).arg("count.wasmo").current_dir(folder.path()).output() else { return };
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        for expected in expected {
+            assert!(text.contains(expected), "{command}: {text}\n{}", String::from_utf8_lossy(&output.stderr));
+        }
+    };
+    seen("nm", &[], &[" t count_down\n", " t count_down_further\n"]);
+    seen("objdump", &["-d"], &["<count_down>:\n", "<count_down_further>:\n"]);
+    seen("readelf", &["-rW"], &["There are no relocations in this file."]);
+    let commands = ["-q", "-nx", "-batch", "-ex", "info line count_down", "-ex", "disassemble count_down_further"];
+    seen("gdb", &commands, &["<count_down>", "assembler code for function count_down_further:"]);
+}
