@@ -1,6 +1,8 @@
 //! [`Folder`]: a folder with files, to run `wasmo` in; [`Answer`]: what came back.
 
-use std::io::{Read, Write};
+use std::io::Read;
+#[cfg(feature = "compiler")]
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
