@@ -11,20 +11,14 @@
 //!
 //! Neither checksum protects against an enemy, who could make a file of any code: an artefact is a program, and loading it is running it.
 
+mod checksum;
 mod description;
 mod flat;
 mod header;
 
+pub use checksum::{Checksum, checksum};
 pub use description::{Content, Description, Image, ThunkOffsets};
 pub use header::{HEADER_OFFSET, HEADER_SIZE, Header, MAGIC, REVISION, finish, sealed_bytes, set_seal};
-
-/// A checksum: BLAKE3.
-pub type Checksum = [u8; 32];
-
-/// The checksum of `bytes`.
-pub fn checksum(bytes: &[u8]) -> Checksum {
-    *blake3::hash(bytes).as_bytes()
-}
 
 macro_rules! parts {
     ($($(#[$doc:meta])* $name:ident $section:literal $half:ident,)*) => {

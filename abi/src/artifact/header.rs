@@ -1,5 +1,6 @@
 //! [`Header`]: what an artefact says of itself, and the checksums and the seal that stand for the rest.
 
+use super::checksum::of_pieces;
 use super::{ArtifactError, Checksum, Half, Part, checksum};
 use crate::cpu::CpuFeatures;
 use crate::tunables::Tunables;
@@ -232,11 +233,8 @@ pub fn finish(file: &mut [u8]) -> Result<(), ArtifactError> {
 }
 
 fn hot_checksum(half: &[u8]) -> Option<Checksum> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(half.get(..HEADER_OFFSET + HOT)?);
-    hasher.update(&[0; HEADER_SIZE - HOT]);
-    hasher.update(half.get(HEADER_OFFSET + HEADER_SIZE..)?);
-    Some(*hasher.finalize().as_bytes())
+    let (before, after) = (half.get(..HEADER_OFFSET + HOT)?, half.get(HEADER_OFFSET + HEADER_SIZE..)?);
+    Some(of_pieces(&[before, &[0; HEADER_SIZE - HOT], after]))
 }
 
 /// Reads the fields of a header one after the other.
