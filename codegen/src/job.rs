@@ -207,6 +207,7 @@ impl Job<'_> {
         let options = ir::Options {
             tunables: self.compiler.tunables,
             tier: partition.tier,
+            quick: partition.effort == Effort::LiftOff,
             arch: target.arch(),
             fused_multiply_add: target.has_fused_multiply_add(),
             triple: target.triple().to_owned(),

@@ -4,7 +4,8 @@
 //! to the object's single text section, and hidden from the linker, which would otherwise parse and place them too:
 //!
 //! * symbols: where each function and thunk begins, and its size;
-//! * `.debug_line`: the translator sets each operator's line to its offset in the module's bytes (0 when it has none);
+//! * `.debug_line`: the translator sets each operator's line to its offset in the module's bytes (0 when it has none); in lift-off code the same is in `.wasm_offsets`
+//!   (`shim/emitter.cpp`);
 //! * `.eh_frame`: relocated, and kept as it is.
 
 use crate::error::{Error, ErrorKind};
@@ -223,8 +224,19 @@ impl<'data> Parsed<'data> {
         })
     }
 
-    /// The line table, as rows from code to wasm.
+    /// The rows from code to wasm.
     fn wasm_offsets(&self) -> Result<Vec<WasmOffset>, Error> {
+        let Some((_, rows)) = self.section(".wasm_offsets")? else { return self.line_table() };
+        let word = |bytes: [u8; 4]| u32::from_le_bytes(bytes);
+        let rows = rows.as_chunks::<8>().0.iter().map(|&[a, b, c, d, e, f, g, h]| WasmOffset {
+            code: word([a, b, c, d]),
+            wasm: wasm_offset(word([e, f, g, h])),
+        });
+        Ok(merge(rows.collect()))
+    }
+
+    /// The line table, as rows from code to wasm.
+    fn line_table(&self) -> Result<Vec<WasmOffset>, Error> {
         let Some(section) = self.relocated(".debug_line", 0)? else { return Ok(Vec::new()) };
         let lines = DebugLine::from(EndianSlice::new(&section, LittleEndian));
         let mut rows = Vec::new();
@@ -237,11 +249,7 @@ impl<'data> Parsed<'data> {
             while let Some((_, row)) = unit_rows.next_row().map_err(malformed)? {
                 let code = u32::try_from(row.address()).map_err(malformed)?;
                 let line = row.line().filter(|_| !row.end_sequence()).map_or(0, std::num::NonZeroU64::get);
-                let wasm = match u32::try_from(line).map_err(malformed)? {
-                    0 => u32::MAX,
-                    offset => offset,
-                };
-                rows.push(WasmOffset { code, wasm });
+                rows.push(WasmOffset { code, wasm: wasm_offset(u32::try_from(line).map_err(malformed)?) });
             }
         }
         // Stable, so that of several rows for one address the last one, which is the one that holds, stays last.
@@ -257,12 +265,17 @@ impl<'data> Parsed<'data> {
         for (index, section) in self.sections.enumerate() {
             let name = self.sections.section_name(ENDIAN, section).map_err(malformed)?;
             let name = name.strip_prefix(b".rela").unwrap_or(name);
-            if name.starts_with(b".debug_") || name == b".eh_frame" || name == b".comment" {
+            if name.starts_with(b".debug_") || name == b".wasm_offsets" || name == b".eh_frame" || name == b".comment" {
                 hidden.push(start + index.0 * size);
             }
         }
         Ok(hidden)
     }
+}
+
+/// The offset in the module that a line stands for.
+fn wasm_offset(line: u32) -> u32 {
+    if line == 0 { u32::MAX } else { line }
 }
 
 /// Drops rows that are overwritten at once or that repeat the row before.

@@ -223,18 +223,33 @@ impl<'ctx> Ir<'ctx> {
 
     /// `bytes` bytes of the frame of `function`, aligned to 16.
     pub fn frame_slot(&self, function: FunctionValue<'ctx>, bytes: u32) -> Result<PointerValue<'ctx>, Error> {
+        self.at_entry(function, || {
+            let slot = self.builder().build_alloca(self.types.i8.array_type(bytes), "")?;
+            if let Some(alloca) = self.instruction(slot) {
+                set_alignment(alloca, 16)?;
+            }
+            Ok(slot)
+        })
+    }
+
+    /// Has `build` build instructions that stand before all others of `function`, and goes on where the builder was.
+    ///
+    /// # Errors
+    /// Those of `build`, and an internal one when the builder stands nowhere.
+    pub fn at_entry<T>(
+        &self,
+        function: FunctionValue<'ctx>,
+        build: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let here = self.block()?;
         let entry = function.get_first_basic_block().ok_or_else(|| Error::internal("a function without blocks"))?;
         match entry.get_first_instruction() {
             Some(first) => self.builder().position_before(&first),
             None => self.at_end(entry),
         }
-        let slot = self.builder().build_alloca(self.types.i8.array_type(bytes), "")?;
-        if let Some(alloca) = self.instruction(slot) {
-            set_alignment(alloca, 16)?;
-        }
+        let built = build();
         self.at_end(here);
-        Ok(slot)
+        built
     }
 
     /// A jump.

@@ -30,6 +30,8 @@ pub struct Options {
     pub tunables: Tunables,
     /// What the code is for, when it is code of a module in tiers.
     pub tier: Option<Tier>,
+    /// Whether the code is to be made quickly ([`crate::pipeline::Effort::LiftOff`]): nothing optimises it, so nothing is said that only LLVM's optimising passes would read.
+    pub quick: bool,
     /// The processor's architecture.
     pub arch: Arch,
     /// Whether the processor multiplies and adds in one instruction that rounds once.

@@ -20,6 +20,9 @@ use crate::error::Error;
 /// LLVM's number of the calling convention `swifttailcc`.
 pub const SWIFT_TAIL_CC: u32 = 20;
 
+/// LLVM's number of the calling convention `swiftcc`.
+const SWIFT_CC: u32 = 16;
+
 /// Where a parameter or a result travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -222,6 +225,10 @@ impl<'ctx> Ir<'ctx> {
         arguments: &[Value<'ctx>],
     ) -> Result<Vec<Value<'ctx>>, Error> {
         let call = self.wasm_call(callee, context, signature, arguments)?;
+        // The same to the callee, as long as all arguments are in registers; see `shim/emitter.cpp`.
+        if self.options.quick && self.options.arch == Arch::X86_64 {
+            call.set_call_convention(SWIFT_CC);
+        }
         call.set_tail_call_kind(LLVMTailCallKind::LLVMTailCallKindNoTail);
         let result = call.try_as_basic_value().basic();
         self.load_spilled(context, &signature.results, |position| {

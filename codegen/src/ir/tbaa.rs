@@ -57,9 +57,9 @@ impl Region {
     }
 }
 
-/// Access to a [`Region`], as metadata.
+/// Access to a [`Region`], as metadata; none in code that nothing optimises.
 #[derive(Clone, Copy, Debug)]
-pub struct Tag<'ctx>(MetadataValue<'ctx>);
+pub struct Tag<'ctx>(Option<MetadataValue<'ctx>>);
 
 /// Numbers of the metadata kinds in use, and metadata that is used as it is.
 #[derive(Debug)]
@@ -87,6 +87,9 @@ const LIKELY: u64 = (1 << 20) - 1;
 impl<'ctx> Ir<'ctx> {
     /// The tag of accesses to `region`.
     pub fn tag(&self, region: Region) -> Tag<'ctx> {
+        if self.options.quick {
+            return Tag(None);
+        }
         if let Some(&tag) = self.tags.borrow().get(&region) {
             return tag;
         }
@@ -95,18 +98,24 @@ impl<'ctx> Ir<'ctx> {
         let root = context.metadata_node(&[context.metadata_string("wasmo").into()]);
         let name = context.metadata_string(&region.name());
         let ty = context.metadata_node(&[name.into(), root.into(), zero.into()]);
-        let tag = Tag(context.metadata_node(&[ty.into(), ty.into(), zero.into()]));
+        let tag = Tag(Some(context.metadata_node(&[ty.into(), ty.into(), zero.into()])));
         self.tags.borrow_mut().insert(region, tag);
         tag
     }
 
     /// Says what `instruction`, a load or store, accesses.
     pub fn set_tag(&self, instruction: InstructionValue<'ctx>, tag: Tag<'ctx>) -> Result<(), Error> {
-        self.set_metadata(instruction, tag.0, self.kinds.tbaa)
+        match tag.0 {
+            Some(tag) => self.set_metadata(instruction, tag, self.kinds.tbaa),
+            None => Ok(()),
+        }
     }
 
     /// Says that what `load` reads is there from the beginning and never changes while the code can run.
     pub fn set_invariant(&self, load: InstructionValue<'ctx>) -> Result<(), Error> {
+        if self.options.quick {
+            return Ok(());
+        }
         for kind in [self.kinds.invariant_load, self.kinds.noundef] {
             self.set_metadata(load, self.context().metadata_node(&[]), kind)?;
         }
@@ -115,6 +124,9 @@ impl<'ctx> Ir<'ctx> {
 
     /// Says that `branch` hardly ever goes to its first successor.
     pub fn set_unlikely(&self, branch: InstructionValue<'ctx>) -> Result<(), Error> {
+        if self.options.quick {
+            return Ok(());
+        }
         let context = self.context();
         let name = context.metadata_string("branch_weights");
         let weights = [1, LIKELY].map(|weight| self.types.i32.const_int(weight, false));

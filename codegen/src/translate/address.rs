@@ -134,22 +134,39 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
             let beyond = self.ir.icmp(IntPredicate::UGT, end, self.memory_size(memory)?)?;
             self.trap_if(beyond, TrapCode::MemoryOutOfBounds)?;
         }
-        let sum = self.sum(index);
-        let (known, addend) = if argument.offset < FAR_OFFSET {
-            self.accessed.below(sum).unwrap_or((index, 0))
-        } else {
-            (self.ir.freeze(index)?, 0)
-        };
-        let mut address = self.memory_place(memory, self.ir.zext64(known)?)?;
+        let (known, addend) = self.known_index(memory, index, argument.offset)?;
+        let known = self.widened(known)?;
+        let mut address = self.memory_place(memory, known)?;
         for offset in [addend, argument.offset] {
             if offset != 0 {
                 address = self.ir.gep(address, self.ir.i64(offset))?;
             }
         }
+        // Finding the memory may have led the builder elsewhere.
+        self.locate();
+        Ok(Place { address, tag: self.ir.tag(self.unit.memory_region(memory)) })
+    }
+
+    /// What to compute the address of an access to `index` with: an index, and what to add to it without a wrap-around.
+    fn known_index(
+        &mut self,
+        memory: MemoryIndex,
+        index: IntValue<'ctx>,
+        offset: u64,
+    ) -> Result<(IntValue<'ctx>, u64), Error> {
+        if self.ir.options.quick {
+            return Ok((index, 0));
+        }
+        let sum = self.sum(index);
+        let known = if offset < FAR_OFFSET {
+            self.accessed.below(sum).unwrap_or((index, 0))
+        } else {
+            (self.ir.freeze(index)?, 0)
+        };
         if self.unit.stays_low(memory) && constant(index).is_none() {
             self.accessed.enter(index, sum);
         }
-        Ok(Place { address, tag: self.ir.tag(self.unit.memory_region(memory)) })
+        Ok(known)
     }
 
     /// `index` without the constants that were added to it.
@@ -192,14 +209,12 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
 
     /// The address `offset` bytes, an i64, past the beginning of `memory`.
     pub(super) fn memory_place(
-        &self,
+        &mut self,
         memory: MemoryIndex,
         offset: IntValue<'ctx>,
     ) -> Result<PointerValue<'ctx>, Error> {
-        let slot = self.unit.layout.memory(memory) + offset_of!(VmMemorySlot, base);
-        let slot = self.ir.field(self.context, slot)?;
-        let base = self.ir.load_constant(self.ir.types.ptr, slot, 8, self.ir.tag(Region::Context))?;
-        self.ir.gep(pointer(base)?, offset)
+        let base = self.context_field(self.unit.layout.memory(memory) + offset_of!(VmMemorySlot, base))?;
+        self.ir.gep(base, offset)
     }
 
     /// The current size of `memory` in bytes, an i64.

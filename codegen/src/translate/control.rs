@@ -113,7 +113,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
     }
 
     /// The top `count` operands, then what the variables `assigned` hold.
-    pub(super) fn state(&self, count: usize, assigned: &[u32]) -> Result<Vec<Value<'ctx>>, Error> {
+    pub(super) fn state(&mut self, count: usize, assigned: &[u32]) -> Result<Vec<Value<'ctx>>, Error> {
         let operands = self.stack.len().checked_sub(count).and_then(|rest| self.stack.get(rest..));
         let mut values = operands.ok_or_else(|| Error::internal("operands are missing"))?.to_vec();
         for &local in assigned {

@@ -30,7 +30,8 @@ use super::address::Accessed;
 use super::control::Frame;
 use super::ops;
 use super::prescan::Assigned;
-use super::tier::{Locals, osr_signature};
+use super::reuse::Reuse;
+use super::tier::{Exit, Locals, osr_signature};
 use super::unit::Unit;
 use crate::error::{Error, ErrorKind};
 use crate::ir::signature::Signature;
@@ -82,6 +83,9 @@ pub struct FunctionTranslator<'a, 'ctx> {
     pub(super) edge_values: usize,
     /// Indices that were accessed on every path to here.
     pub(super) accessed: Accessed<'ctx>,
+    /// Where lift-off code is left; made for the first loop.
+    pub(super) exit: Option<Exit<'ctx>>,
+    pub(super) reuse: Reuse<'ctx>,
     /// Loads from linear memory.
     pub(super) loads: Vec<InstructionValue<'ctx>>,
     /// Where arguments and results of helpers are; made when first needed.
@@ -119,6 +123,7 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
             translator.operator(&mut operators, &mut validator)?;
         }
         operators.finish().map_err(|error| Error::malformed(&error))?;
+        translator.complete_exit()?;
         translator.keep_dropped_loads()?;
         let entry = translator.function.get_first_basic_block();
         if entry.is_none_or(|entry| entry.get_terminator().is_none()) {
@@ -175,6 +180,8 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
             assigned: Assigned::default(),
             edge_values: 0,
             accessed: Accessed::default(),
+            exit: None,
+            reuse: Reuse::default(),
             loads: Vec::new(),
             helper_values: None,
             fuel: 0,

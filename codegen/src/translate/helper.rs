@@ -39,7 +39,9 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         }
         let ptr = self.ir.types.ptr;
         let exec = self.ir.exec(self.context)?;
-        let (exit, callback) = (self.helper(offset_of!(VmBuiltins, exit))?, self.helper(helper.offset())?);
+        let table = self.helpers(exec)?;
+        let (exit, callback) =
+            (self.constant_field(table, offset_of!(VmBuiltins, exit))?, self.constant_field(table, helper.offset())?);
         let ty = self.ir.types.void.fn_type(&[ptr.into(), ptr.into(), ptr.into(), ptr.into()], false);
         let arguments = [exec.into(), callback.into(), self.context.into(), values.into()];
         let call = self.ir.builder().build_indirect_call(ty, exit, &arguments, "")?;
@@ -66,7 +68,8 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
     /// An internal one when the builder refuses.
     pub fn call_leaf(&mut self, offset: usize, arguments: [Value<'ctx>; 3]) -> Result<(), Error> {
         self.locate();
-        let function = self.helper(offset)?;
+        let helpers = self.helpers(self.ir.exec(self.context)?)?;
+        let function = self.constant_field(helpers, offset)?;
         let parameters: Vec<_> = arguments.iter().map(|argument| argument.get_type().into()).collect();
         let ty = self.ir.types.ptr.fn_type(&parameters, false);
         let arguments = arguments.map(BasicMetadataValueEnum::from);
@@ -75,12 +78,15 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         Ok(())
     }
 
-    fn helper(&self, offset: usize) -> Result<PointerValue<'ctx>, Error> {
-        let exec = self.ir.exec(self.context)?;
-        let tag = self.ir.tag(Region::Context);
-        let table = self.ir.field(exec, offset_of!(VmExecContext, builtins))?;
-        let table = pointer(self.ir.load_constant(self.ir.types.ptr, table, 8, tag)?)?;
-        pointer(self.ir.load_constant(self.ir.types.ptr, self.ir.field(table, offset)?, 8, tag)?)
+    /// The table of helpers of the execution context at `exec`.
+    fn helpers(&self, exec: PointerValue<'ctx>) -> Result<PointerValue<'ctx>, Error> {
+        self.constant_field(exec, offset_of!(VmExecContext, builtins))
+    }
+
+    /// The address that is in the field at `offset` of the record at `base` and does not change while the code can run.
+    fn constant_field(&self, base: PointerValue<'ctx>, offset: usize) -> Result<PointerValue<'ctx>, Error> {
+        let field = self.ir.field(base, offset)?;
+        pointer(self.ir.load_constant(self.ir.types.ptr, field, 8, self.ir.tag(Region::Context))?)
     }
 
     fn helper_values(&mut self) -> Result<PointerValue<'ctx>, Error> {

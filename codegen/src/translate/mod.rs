@@ -12,6 +12,7 @@ pub mod function;
 pub mod helper;
 pub mod ops;
 pub mod prescan;
+mod reuse;
 pub mod stack;
 mod tier;
 pub mod trap;

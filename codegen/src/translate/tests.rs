@@ -16,7 +16,8 @@ fn options(tunables: Tunables, arch: Arch) -> Options {
 }
 
 fn tiered(tunables: Tunables, tier: Option<Tier>, arch: Arch) -> Options {
-    Options { tunables, tier, arch, fused_multiply_add: false, triple: String::new() }
+    let quick = tier == Some(Tier::LiftOff);
+    Options { tunables, tier, quick, arch, fused_multiply_add: false, triple: String::new() }
 }
 
 fn translate(bytes: &[u8], options: &Options) -> Result<String, Error> {

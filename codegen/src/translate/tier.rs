@@ -14,7 +14,7 @@ use inkwell::IntPredicate;
 use inkwell::basic_block::BasicBlock;
 use inkwell::types::BasicTypeEnum;
 use inkwell::values::{PhiValue, PointerValue};
-use wasmo_abi::builtin::{Builtin, VmBuiltins};
+use wasmo_abi::builtin::Builtin;
 use wasmo_abi::tier::{LoopIndex, Tier, VmEntry};
 use wasmo_abi::tunables::MAX_VALUES;
 use wasmo_abi::type_list::TypeList;
@@ -33,8 +33,17 @@ use crate::ir::tbaa::Region;
 pub(super) enum Locals<'ctx> {
     /// What each holds.
     Values(Vec<Value<'ctx>>),
-    /// Where they lie: one [`RawValue`] each. Lift-off code keeps them there, which is quick to compile, and quick to hand over.
-    Frame { base: PointerValue<'ctx>, types: Vec<BasicTypeEnum<'ctx>> },
+    /// Where they lie in the function's frame, in code that is made quickly: it needs no phis.
+    Frame(Vec<Slot<'ctx>>),
+}
+
+/// A variable in the function's frame.
+#[derive(Debug)]
+pub(super) struct Slot<'ctx> {
+    place: PointerValue<'ctx>,
+    ty: BasicTypeEnum<'ctx>,
+    /// What it holds, as long as the builder is in this block.
+    held: Option<(BasicBlock<'ctx>, Value<'ctx>)>,
 }
 
 impl Locals<'_> {
@@ -42,9 +51,17 @@ impl Locals<'_> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Values(values) => values.len(),
-            Self::Frame { types, .. } => types.len(),
+            Self::Frame(slots) => slots.len(),
         }
     }
+}
+
+/// Where lift-off code is left for optimised code that goes on at a loop.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exit<'ctx> {
+    block: BasicBlock<'ctx>,
+    /// The code to go on in.
+    code: PhiValue<'ctx>,
 }
 
 /// Operands below a control frame, kept in the function's frame.
@@ -57,49 +74,51 @@ pub(super) struct Buried<'ctx> {
 
 impl<'ctx> FunctionTranslator<'_, 'ctx> {
     /// The address of what `func`, a defined function, is compiled to at the moment.
-    pub(super) fn newest_code(&self, position: usize) -> Result<PointerValue<'ctx>, Error> {
+    pub(super) fn newest_code(&mut self, position: usize) -> Result<PointerValue<'ctx>, Error> {
         let code = self.entry_field(position, offset_of!(VmEntry, code))?;
         pointer(self.ir.load(self.ir.types.ptr, code, 8, self.ir.tag(Region::Entries))?)
     }
 
-    fn entry_field(&self, position: usize, offset: usize) -> Result<PointerValue<'ctx>, Error> {
-        let entries = self.ir.field(self.context, offset_of!(VmContext, entries))?;
-        let entries = pointer(self.ir.load_constant(self.ir.types.ptr, entries, 8, self.ir.tag(Region::Context))?)?;
+    fn entry_field(&mut self, position: usize, offset: usize) -> Result<PointerValue<'ctx>, Error> {
+        let entries = self.context_field(offset_of!(VmContext, entries))?;
         self.ir.field(entries, position * size_of::<VmEntry>() + offset)
     }
 
     /// Puts the variables where code of this tier has them; what they hold is known.
     pub(super) fn settle_locals(&mut self) -> Result<(), Error> {
         let Locals::Values(values) = &self.locals else { return Ok(()) };
-        if !self.counts() {
+        if !self.ir.options.quick {
             return Ok(());
         }
-        let bytes = values.len().checked_mul(size_of::<RawValue>()).and_then(|bytes| u32::try_from(bytes).ok());
-        let bytes = bytes.ok_or_else(|| Error::internal("too many variables"))?;
-        let base = self.ir.frame_slot(self.function, bytes)?;
-        for (position, &value) in values.iter().enumerate() {
-            self.ir.builder().build_store(self.ir.field(base, position * size_of::<RawValue>())?, value)?;
+        let mut slots = Vec::with_capacity(values.len());
+        for &value in values {
+            let ty = value.get_type();
+            let place = self.ir.builder().build_alloca(ty, "")?;
+            self.ir.builder().build_store(place, value)?;
+            slots.push(Slot { place, ty, held: Some((self.ir.block()?, value)) });
         }
-        let types = values.iter().map(|value| value.get_type()).collect();
-        self.locals = Locals::Frame { base, types };
-        self.forget_location();
+        self.locals = Locals::Frame(slots);
         Ok(())
     }
 
     /// What variable `index` holds.
-    pub(super) fn local(&self, index: u32) -> Result<Value<'ctx>, Error> {
+    pub(super) fn local(&mut self, index: u32) -> Result<Value<'ctx>, Error> {
         let index = index as usize;
-        let held = match &self.locals {
-            Locals::Values(values) => values.get(index).copied(),
-            Locals::Frame { base, types } => match types.get(index) {
-                Some(&ty) => {
-                    let place = self.ir.field(*base, index * size_of::<RawValue>())?;
-                    Some(self.ir.builder().build_load(ty, place, "")?)
+        match &mut self.locals {
+            Locals::Values(values) => values.get(index).copied().ok_or_else(missing_local),
+            Locals::Frame(slots) => {
+                let slot = slots.get_mut(index).ok_or_else(missing_local)?;
+                let here = self.ir.block()?;
+                if let Some((block, value)) = slot.held
+                    && block == here
+                {
+                    return Ok(value);
                 }
-                None => None,
-            },
-        };
-        held.ok_or_else(missing_local)
+                let value = self.ir.builder().build_load(slot.ty, slot.place, "")?;
+                slot.held = Some((here, value));
+                Ok(value)
+            }
+        }
     }
 
     /// Makes variable `index` hold `value`.
@@ -107,9 +126,10 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         let index = index as usize;
         match &mut self.locals {
             Locals::Values(values) => *values.get_mut(index).ok_or_else(missing_local)? = value,
-            Locals::Frame { base, .. } => {
-                let place = self.ir.field(*base, index * size_of::<RawValue>())?;
-                self.ir.builder().build_store(place, value)?;
+            Locals::Frame(slots) => {
+                let slot = slots.get_mut(index).ok_or_else(missing_local)?;
+                self.ir.builder().build_store(slot.place, value)?;
+                slot.held = Some((self.ir.block()?, value));
             }
         }
         Ok(())
@@ -164,26 +184,47 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         let leave = self.new_block();
         self.ir.cond_br(is_null, go_on, leave)?;
         self.ir.at_end(leave);
-        self.leave_for(code)?;
+        if !self.stack.is_empty() {
+            let spill = self.ir.spill_slot(self.context, self.locals.len())?;
+            for (position, &operand) in self.stack.iter().enumerate() {
+                let slot = self.ir.field(spill, position * size_of::<RawValue>())?;
+                self.ir.store(operand, slot, 16, self.ir.tag(Region::Spill))?;
+            }
+        }
+        let exit = match self.exit {
+            Some(exit) => exit,
+            None => {
+                let block = self.new_block();
+                self.ir.at_end(block);
+                let exit = Exit { block, code: self.ir.phi(self.ir.types.ptr.into())? };
+                self.exit = Some(exit);
+                self.ir.at_end(leave);
+                exit
+            }
+        };
+        exit.code.add_incoming(&[(&code, leave)]);
+        self.ir.br(exit.block)?;
         self.ir.at_end(go_on);
         Ok(())
     }
 
-    fn leave_for(&mut self, code: PointerValue<'ctx>) -> Result<(), Error> {
-        let Locals::Frame { base, types } = &self.locals else {
+    /// Completes the block in which lift-off code is left for code that goes on at a loop: hands the variables over. Operands have been by whoever came here.
+    pub(super) fn complete_exit(&mut self) -> Result<(), Error> {
+        let Some(exit) = self.exit.take() else { return Ok(()) };
+        let Locals::Frame(slots) = &self.locals else {
             return Err(Error::internal("lift-off code keeps its variables in its frame"));
         };
-        let (base, count) = (*base, types.len());
-        let spill = self.ir.spill_slot(self.context, 0)?;
-        if count > 0 {
-            let bytes = self.ir.i64((count * size_of::<RawValue>()) as u64);
-            self.call_leaf(offset_of!(VmBuiltins, memmove), [spill.into(), base.into(), bytes.into()])?;
-        }
-        for (position, &operand) in self.stack.iter().enumerate() {
-            let slot = self.ir.field(spill, (count + position) * size_of::<RawValue>())?;
-            self.ir.store(operand, slot, 16, self.ir.tag(Region::Spill))?;
+        self.ir.at_end(exit.block);
+        if !slots.is_empty() {
+            let spill = self.ir.spill_slot(self.context, 0)?;
+            for (position, slot) in slots.iter().enumerate() {
+                let value = self.ir.builder().build_load(slot.ty, slot.place, "")?;
+                let place = self.ir.field(spill, position * size_of::<RawValue>())?;
+                self.ir.store(value, place, 16, self.ir.tag(Region::Spill))?;
+            }
         }
         let signature = osr_signature(self.ir, self.unit.info.func_type(self.func));
+        let code = pointer(exit.code.as_basic_value())?;
         self.ir.emit_tail_call(Callee::Indirect(code), self.context, &signature, &[])
     }
 

@@ -42,7 +42,9 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
     pub fn emit_trap(&mut self, code: TrapCode) -> Result<(), Error> {
         self.locate();
         // Nothing that LLVM sees reads memory after a trap, so it would drop the stores before it; but the host sees memory and globals.
-        self.ir.keep_stores()?;
+        if !self.ir.options.quick {
+            self.ir.keep_stores()?;
+        }
         let code = self.ir.types.i8.const_int(code as u64, false);
         let call = self.ir.intrinsic_call("llvm.ubsantrap", &[], &[code.into()])?;
         // Two traps of one function are told apart by their addresses only.

@@ -70,7 +70,7 @@ fn tail_call<'ctx>(t: &mut FunctionTranslator<'_, 'ctx>, target: &Target<'ctx>) 
     Ok(())
 }
 
-fn direct<'ctx>(t: &FunctionTranslator<'_, 'ctx>, func: FuncIndex) -> Result<Target<'ctx>, Error> {
+fn direct<'ctx>(t: &mut FunctionTranslator<'_, 'ctx>, func: FuncIndex) -> Result<Target<'ctx>, Error> {
     if let Some(position) = t.unit.info.defined_func(func) {
         let signature = t.unit.signature(t.unit.info.func_type_index(func));
         let callee = if t.unit.calls_directly(position) {

@@ -14,7 +14,10 @@ use crate::translate::function::FunctionTranslator;
 pub fn translate<'ctx>(t: &mut FunctionTranslator<'_, 'ctx>, operator: &Operator<'_>) -> Result<bool, Error> {
     let types = t.ir.types;
     match *operator {
-        Operator::LocalGet { local_index } => t.push(t.local(local_index)?),
+        Operator::LocalGet { local_index } => {
+            let value = t.local(local_index)?;
+            t.push(value);
+        }
         Operator::LocalSet { local_index } => {
             let value = t.pop()?;
             t.set_local(local_index, value)?;

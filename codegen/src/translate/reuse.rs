@@ -1,0 +1,62 @@
+//! [`Reuse`]: values that code which nothing optimises computes once and uses again.
+//!
+//! LLVM's optimising passes find such values themselves. Without them every instruction less is time saved, to compile and to run, so the translator remembers two kinds: addresses
+//! in the context that do not change while the function runs, which are loaded at its entry, and indices extended to 64 bits, until the block ends. (What variables
+//! hold is remembered in [`super::tier::Locals`].)
+
+use std::collections::HashMap;
+
+use inkwell::basic_block::BasicBlock;
+use inkwell::values::{AsValueRef, IntValue, PointerValue};
+
+use super::function::FunctionTranslator;
+use super::trap::constant;
+use crate::error::Error;
+use crate::ir::builder::pointer;
+use crate::ir::tbaa::Region;
+
+/// What was computed before.
+#[derive(Debug, Default)]
+pub(super) struct Reuse<'ctx> {
+    /// Addresses loaded at the entry, by the offset of the field that they are in.
+    fields: HashMap<usize, PointerValue<'ctx>>,
+    /// By the index's identity: its extension, and the block that both are known in.
+    widened: HashMap<usize, (BasicBlock<'ctx>, IntValue<'ctx>)>,
+}
+
+impl<'ctx> FunctionTranslator<'_, 'ctx> {
+    /// The address that is in the field at `offset` of the function's context, and does not change while the code can run. May move the builder: see
+    /// [`FunctionTranslator::locate`].
+    pub(super) fn context_field(&mut self, offset: usize) -> Result<PointerValue<'ctx>, Error> {
+        let load = || {
+            let field = self.ir.field(self.context, offset)?;
+            pointer(self.ir.load_constant(self.ir.types.ptr, field, 8, self.ir.tag(Region::Context))?)
+        };
+        if !self.ir.options.quick {
+            return load();
+        }
+        if let Some(&address) = self.reuse.fields.get(&offset) {
+            return Ok(address);
+        }
+        let address = self.ir.at_entry(self.function, load)?;
+        self.forget_location();
+        self.reuse.fields.insert(offset, address);
+        Ok(address)
+    }
+
+    /// `index`, an i32, extended with zeros to 64 bits.
+    pub(super) fn widened(&mut self, index: IntValue<'ctx>) -> Result<IntValue<'ctx>, Error> {
+        if !self.ir.options.quick || constant(index).is_some() {
+            return self.ir.zext64(index);
+        }
+        let (key, here) = (index.as_value_ref().addr(), self.ir.block()?);
+        if let Some(&(block, widened)) = self.reuse.widened.get(&key)
+            && block == here
+        {
+            return Ok(widened);
+        }
+        let widened = self.ir.zext64(index)?;
+        self.reuse.widened.insert(key, (here, widened));
+        Ok(widened)
+    }
+}
