@@ -135,8 +135,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
             self.trap_if(beyond, TrapCode::MemoryOutOfBounds)?;
         }
         let (known, addend) = self.known_index(memory, index, argument.offset)?;
-        let known = self.widened(known)?;
-        let mut address = self.memory_place(memory, known)?;
+        let mut address = self.indexed(memory, known)?;
         for offset in [addend, argument.offset] {
             if offset != 0 {
                 address = self.ir.gep(address, self.ir.i64(offset))?;

@@ -1,13 +1,14 @@
 //! [`Reuse`]: values that code which nothing optimises computes once and uses again.
 //!
 //! LLVM's optimising passes find such values themselves. Without them every instruction less is time saved, to compile and to run, so the translator remembers two kinds: addresses
-//! in the context that do not change while the function runs, which are loaded at its entry, and indices extended to 64 bits, until the block ends. (What variables
+//! in the context that do not change while the function runs, which are loaded at its entry, and the addresses of indices in memories, until the block ends. (What variables
 //! hold is remembered in [`super::tier::Locals`].)
 
 use std::collections::HashMap;
 
 use inkwell::basic_block::BasicBlock;
 use inkwell::values::{AsValueRef, IntValue, PointerValue};
+use wasmo_abi::index::MemoryIndex;
 
 use super::function::FunctionTranslator;
 use super::trap::constant;
@@ -20,8 +21,8 @@ use crate::ir::tbaa::Region;
 pub(super) struct Reuse<'ctx> {
     /// Addresses loaded at the entry, by the offset of the field that they are in.
     fields: HashMap<usize, PointerValue<'ctx>>,
-    /// By the index's identity: its extension, and the block that both are known in.
-    widened: HashMap<usize, (BasicBlock<'ctx>, IntValue<'ctx>)>,
+    /// Addresses in memories, by the index's identity, with the block that they are known in.
+    indexed: HashMap<(MemoryIndex, usize), (BasicBlock<'ctx>, PointerValue<'ctx>)>,
 }
 
 impl<'ctx> FunctionTranslator<'_, 'ctx> {
@@ -44,19 +45,21 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         Ok(address)
     }
 
-    /// `index`, an i32, extended with zeros to 64 bits.
-    pub(super) fn widened(&mut self, index: IntValue<'ctx>) -> Result<IntValue<'ctx>, Error> {
+    /// The address of `index`, an i32 or i64, in `memory`.
+    pub(super) fn indexed(&mut self, memory: MemoryIndex, index: IntValue<'ctx>) -> Result<PointerValue<'ctx>, Error> {
         if !self.ir.options.quick || constant(index).is_some() {
-            return self.ir.zext64(index);
+            let index = self.ir.zext64(index)?;
+            return self.memory_place(memory, index);
         }
-        let (key, here) = (index.as_value_ref().addr(), self.ir.block()?);
-        if let Some(&(block, widened)) = self.reuse.widened.get(&key)
+        let (key, here) = ((memory, index.as_value_ref().addr()), self.ir.block()?);
+        if let Some(&(block, address)) = self.reuse.indexed.get(&key)
             && block == here
         {
-            return Ok(widened);
+            return Ok(address);
         }
-        let widened = self.ir.zext64(index)?;
-        self.reuse.widened.insert(key, (here, widened));
-        Ok(widened)
+        let extended = self.ir.zext64(index)?;
+        let address = self.memory_place(memory, extended)?;
+        self.reuse.indexed.insert(key, (here, address));
+        Ok(address)
     }
 }
