@@ -11,6 +11,8 @@ use crate::ir::Options;
 use crate::ir::context::Arch;
 use crate::parse::{parse_full, validate};
 
+mod lift_off;
+
 fn options(tunables: Tunables, arch: Arch) -> Options {
     tiered(tunables, None, arch)
 }
@@ -57,6 +59,18 @@ fn ir(text: &str) -> String {
         }
     }
     translate(&bytes, &options(Tunables::default(), Arch::X86_64)).expect("the test's module is valid")
+}
+
+/// The first function of a module's IR, without what metadata says.
+fn body(ir: &str) -> String {
+    let lines: Vec<&str> = ir
+        .lines()
+        .skip_while(|line| !line.starts_with("define"))
+        .take_while(|line| *line != "}")
+        .filter(|line| !line.is_empty())
+        .map(|line| line.split(", !").next().unwrap_or(line))
+        .collect();
+    lines.join("\n")
 }
 
 /// Translates the variants of all functions that begin at loops; answers their IR.
@@ -412,14 +426,7 @@ fn a_load_and_an_indirect_call_look_like_this() {
     let text = ir(r#"(module (type $t (func (param i32) (result i32))) (memory 1) (table 2 2 funcref)
         (func (param i32) (result i32)
             (call_indirect (type $t) (i32.load offset=8 (local.get 0)) (local.get 0))))"#);
-    let body: Vec<&str> = text
-        .lines()
-        .skip_while(|line| !line.starts_with("define"))
-        .take_while(|line| *line != "}")
-        .filter(|line| !line.is_empty())
-        .map(|line| line.split(", !").next().unwrap_or(line))
-        .collect();
-    insta::assert_snapshot!(body.join("\n"));
+    insta::assert_snapshot!(body(&text));
 }
 
 /// Errors say what and where.
