@@ -506,7 +506,7 @@ impl Shared {
     fn hot_unit(&self, module: &RuntimeModule, position: usize) -> Vec<usize> {
         let mut functions = vec![position];
         let (Some(entries), Ok(source)) = (entries(module), self.source.get()) else { return functions };
-        let mut bytes = source.body_size(position);
+        let (mut bytes, mut inlined) = (source.body_size(position), 0);
         let warm = self.tuning.budget - self.tuning.budget / self.tuning.warm_part.max(1);
         let mut next = 0;
         while let Some(&caller) = functions.get(next) {
@@ -516,13 +516,17 @@ impl Shared {
                 if functions.contains(&callee) || bytes + size > self.tuning.unit_bytes {
                     continue;
                 }
-                let small = size <= self.tuning.inlined_bytes;
+                let small = size <= self.tuning.inlined_bytes && inlined + size <= self.tuning.inlined_unit_bytes;
                 let mut state = self.state();
                 match state.stages.get_mut(callee) {
-                    Some(stage @ (Stage::LiftOff | Stage::Postponed)) if small || entries.budget(callee) <= warm => {
+                    Some(stage @ (Stage::LiftOff | Stage::Postponed)) if entries.budget(callee) <= warm => {
                         *stage = Stage::Hot;
                     }
-                    Some(Stage::Final) if small => {}
+                    Some(stage @ (Stage::LiftOff | Stage::Postponed)) if small => {
+                        *stage = Stage::Hot;
+                        inlined += size;
+                    }
+                    Some(Stage::Final) if small => inlined += size,
                     _ => continue,
                 }
                 drop(state);

@@ -16,6 +16,8 @@ pub struct Tuning {
     pub warm_part: i32,
     /// A callee with a body of no more bytes is optimised together with each hot function that calls it, warm or not and even if it was optimised before, so that it can be inlined.
     pub inlined_bytes: usize,
+    /// The most bytes of such bodies in a unit, since each is compiled again with every function that calls it.
+    pub inlined_unit_bytes: usize,
     /// The most bytes of bodies that are optimised together.
     pub unit_bytes: usize,
     /// The most bytes of bodies that are compiled together when a function is first called: the function and those that it calls.
@@ -38,6 +40,7 @@ impl Default for Tuning {
             budget_while_waiting: 1_000,
             warm_part: 8,
             inlined_bytes: 400,
+            inlined_unit_bytes: 2 << 10,
             unit_bytes: 16 << 10,
             lift_off_bytes: 2 << 10,
             lift_off_functions: 8,
