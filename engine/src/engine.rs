@@ -165,8 +165,10 @@ impl Engine {
     /// The threads that compile in the background. Having work done there is what makes the compiler, and not on the calling thread.
     #[cfg(feature = "compiler")]
     pub(crate) fn tier_workers(&self) -> &Workers {
+        // One core is the guest's, who compiles as well when it waits for a function.
+        let others = |cores: std::num::NonZeroUsize| cores.get().saturating_sub(1).max(1);
         let threads = || match self.inner.config.threads {
-            0 => std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
+            0 => std::thread::available_parallelism().map_or(1, others),
             threads => threads,
         };
         self.inner.tier_workers.get_or_init(|| Workers::new(threads()))
