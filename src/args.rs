@@ -251,8 +251,8 @@ pub(crate) enum CacheCommand {
 
 #[cfg(feature = "compiler")]
 const OPTIMIZE_HELP: &str = "\
-`wasmo run` starts this by itself, in the background and with the lowest priority, when a program ends before what is warm in it could be optimised; not when WASMO_BACKGROUND \
-is 0. The options must be those of the runs.";
+With WASMO_BACKGROUND=1 in the environment, `wasmo run` starts this by itself, in the background and with the lowest priority, when a program ends before what is warm in it \
+could be optimised. The options must be those of the runs.";
 
 /// `wasmo cache optimize`.
 #[cfg(feature = "compiler")]

@@ -47,7 +47,7 @@ impl Folder {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wasmo"));
         command.args(args).current_dir(self.path()).env("WASMO_CACHE_DIR", self.cache()).stdin(Stdio::null());
-        command.env("WASMO_BACKGROUND", "0");
+        command.env_remove("WASMO_BACKGROUND");
         command
     }
 

@@ -122,7 +122,7 @@ fn warm_functions_are_optimised_in_the_background() {
     let folder = Folder::new(&[("ways.wat", &two_ways())]);
     let run = || {
         let mut command = folder.command(&["run", "--stats", "ways.wat"]);
-        command.env_remove("WASMO_BACKGROUND").stdin(Stdio::null());
+        command.env("WASMO_BACKGROUND", "1").stdin(Stdio::null());
         finish(command)
     };
     let start = Instant::now();

@@ -25,7 +25,7 @@ fn wasmo(args: &[&str]) -> Output {
     let command = env::var("WASMO_TEST_COMMAND").unwrap_or_else(|_| env!("CARGO_BIN_EXE_wasmo").to_owned());
     let mut words = command.split_whitespace();
     let mut command = Command::new(words.next().expect("a command"));
-    command.args(words).args(args).env("WASMO_CACHE_DIR", cache).env("WASMO_BACKGROUND", "0");
+    command.args(words).args(args).env("WASMO_CACHE_DIR", cache);
     command.output().expect("the wasmo command can be started")
 }
 

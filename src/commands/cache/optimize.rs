@@ -1,7 +1,7 @@
 //! `wasmo cache optimize`: between two runs of a program, what was warm in the last ones is optimised.
 //!
-//! `wasmo run` does not wait for that. It starts this command as a process of its own ([`start`]), which has nothing of its parent but the cache: no terminal, no
-//! open files, the lowest priority. One such process is enough for a cache; what it does not come to is left to the next.
+//! `wasmo run` does not wait for that. Where it is allowed to ([`BACKGROUND`]; a process that outlives the command, and the limits it was given, is not what everybody expects),
+//! it starts this command as a process of its own ([`start`]), which has nothing of its parent but the cache: no terminal, no open files, the lowest priority. One such process is enough for a cache; what it does not come to is left to the next.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,7 +15,7 @@ use crate::args::{Functions, OptimizeArgs, RunArgs};
 use crate::compiler;
 use crate::input::{self, Input};
 
-/// The variable that says whether anything is done in the background.
+/// The variable that allows what outlives the command, when it is 1.
 const BACKGROUND: &str = "WASMO_BACKGROUND";
 
 /// How long it may take. What is not optimised by then is not tried again.
@@ -24,10 +24,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The most functions that a process is told of; those that ran most often come first.
 const MOST_FUNCTIONS: usize = 8192;
 
-/// Starts it for files and functions in them that were warm in a run with `args`, which has just ended, unless nothing is to be done in the background. That it cannot be
+/// Starts it for files and functions in them that were warm in a run with `args`, which has just ended, where that is allowed. That it cannot be
 /// started makes no difference to anybody.
 pub(crate) fn start(args: &RunArgs, modules: &[(PathBuf, Vec<u32>)]) {
-    if std::env::var_os(BACKGROUND).is_some_and(|value| value == "0") {
+    if std::env::var_os(BACKGROUND).is_none_or(|value| value != "1") {
         return;
     }
     let Ok(program) = std::env::current_exe() else { return };
