@@ -164,7 +164,7 @@ impl Config {
         self
     }
 
-    /// The number of threads that compile a module; 0, the default, stands for one a core.
+    /// The number of threads that compile a module; 0, the default, stands for one a core (and for modules in tiers, which compile while the guest runs, for one fewer).
     pub fn compilation_threads(&mut self, threads: usize) -> &mut Self {
         self.threads = threads;
         self
