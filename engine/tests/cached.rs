@@ -1,8 +1,10 @@
 //! Modules in a cache: what changes their keys, and that nothing comes out but what this user's compiler has put in.
 
+mod common;
+
+use common::{damaged, write_private};
 use std::collections::HashSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use wasmo::cache::{Key, SourceHash};
@@ -30,12 +32,6 @@ fn put(engine: &Engine, cache: &Cache, source: &[u8]) -> Result<std::path::PathB
     kept?;
     assert!(module.artifact_info().is_some_and(|info| info.is_sealed()), "it runs from the cache the first time, too");
     Ok(cache.lookup(&key).expect("it was put there").path)
-}
-
-/// Writes a file that only its owner may use, as the cache's are.
-fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    fs::write(path, bytes)?;
-    Ok(fs::set_permissions(path, PermissionsExt::from_mode(0o600))?)
 }
 
 fn answer(engine: &Engine, module: &Module) -> Result<i32> {
@@ -131,24 +127,13 @@ fn copy_seal(to: &mut [u8], from: &[u8]) {
 
 #[test]
 fn damaged_entries_are_refused_or_behave_as_the_original() -> Result<()> {
-    const TIMES: u64 = 3_000;
+    const TIMES: usize = 3_000;
     let folder = tempfile::tempdir()?;
     let (cache, engine) = (open(&folder.path().join("cache")), Engine::default());
     let path = put(&engine, &cache, ANSWER)?;
     let whole = fs::read(&path)?;
     let mut refused = 0;
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    for _ in 0..TIMES {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let at = usize::try_from(random % whole.len() as u64)?;
-        let mut bytes = whole.clone();
-        match random >> 60 {
-            0..3 => bytes.truncate(at),
-            3..6 => bytes[at..].iter_mut().take(64).for_each(|byte| *byte = !*byte),
-            _ => bytes[at] ^= 1 << (random >> 56 & 7),
-        }
+    for (bytes, _) in damaged(&whole).take(TIMES) {
         // Another file each time, as the cache writes them.
         write_private(&folder.path().join("new"), &bytes)?;
         fs::rename(folder.path().join("new"), &path)?;

@@ -2,8 +2,10 @@
 //! refused.
 #![cfg(feature = "wat")]
 
+mod common;
+
+use common::{damaged, write_private};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -365,7 +367,7 @@ fn tiers_have_keys_of_their_own() -> Result<()> {
 
 #[test]
 fn damaged_parts_are_refused_or_behave_as_the_original() -> Result<()> {
-    const TIMES: u64 = 1_500;
+    const TIMES: usize = 1_500;
     let folder = tempfile::tempdir()?;
     let cache = folder.path().join("cache");
     // Both tiers are in it, and it was made in two runs.
@@ -381,22 +383,10 @@ fn damaged_parts_are_refused_or_behave_as_the_original() -> Result<()> {
     let (cache, binary) = (open(&cache), wat::parse_str(PROGRAM)?);
     let key = key(&engine, &binary);
     let (mut refused, mut kept) = (0, 0);
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    for _ in 0..TIMES {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let at = usize::try_from(random % whole.len() as u64)?;
-        let mut bytes = whole.clone();
-        match random >> 60 {
-            0..3 => bytes.truncate(at),
-            3..6 => bytes[at..].iter_mut().take(64).for_each(|byte| *byte = !*byte),
-            _ => bytes[at] ^= 1 << (random >> 56 & 7),
-        }
+    for (bytes, random) in damaged(&whole).take(TIMES) {
         // Another file each time, as the cache writes them.
         let new = folder.path().join("new");
-        fs::write(&new, &bytes)?;
-        fs::set_permissions(&new, PermissionsExt::from_mode(0o600))?;
+        write_private(&new, &bytes)?;
         fs::rename(new, &path)?;
         let again = binary.clone();
         let Some(module) = Module::from_cache_in_tiers(&engine, &cache, &key, move || Ok(again.clone())) else {

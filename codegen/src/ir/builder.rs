@@ -13,7 +13,7 @@ use inkwell::{FloatPredicate, IntPredicate};
 use llvm_sys::core::{LLVMBuildFreeze, LLVMBuildGEPWithNoWrapFlags};
 
 use super::context::Ir;
-use super::tbaa::Tag;
+use super::tbaa::{Region, Tag};
 use super::types::Value;
 use crate::error::Error;
 
@@ -196,6 +196,12 @@ impl<'ctx> Ir<'ctx> {
             self.set_invariant(load)?;
         }
         Ok(value)
+    }
+
+    /// The address that is in the field at `offset` of the record at `base`, and does not change while the code can run.
+    pub fn constant_pointer(&self, base: PointerValue<'ctx>, offset: usize) -> Result<PointerValue<'ctx>, Error> {
+        let field = self.field(base, offset)?;
+        pointer(self.load_constant(self.types.ptr, field, 8, self.tag(Region::Context))?)
     }
 
     /// A store of a value to an address aligned to `align` bytes.

@@ -127,8 +127,7 @@ fn in_registers<'a, 'ctx>(
 impl<'ctx> Ir<'ctx> {
     /// The execution context, given the context of a function: of an instance or of a host function, it is at the same place.
     pub fn exec(&self, context: PointerValue<'ctx>) -> Result<PointerValue<'ctx>, Error> {
-        let field = self.field(context, offset_of!(VmContext, exec))?;
-        pointer(self.load_constant(self.types.ptr, field, 8, self.tag(Region::Context))?)
+        self.constant_pointer(context, offset_of!(VmContext, exec))
     }
 
     /// The slot `slot` of the spill area, given the context of a function.

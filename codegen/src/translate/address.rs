@@ -26,7 +26,7 @@ use super::function::FunctionTranslator;
 use super::trap::constant;
 use crate::error::Error;
 use crate::ir::Value;
-use crate::ir::builder::{int, pointer};
+use crate::ir::builder::int;
 use crate::ir::tbaa::{Region, Tag};
 
 /// Static offsets from here on could, with a sum that was wrongly taken not to wrap, lead out of the reservation. Such accesses are rare, and
@@ -219,9 +219,8 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
     /// The current size of `memory` in bytes, an i64.
     pub(super) fn memory_size(&self, memory: MemoryIndex) -> Result<IntValue<'ctx>, Error> {
         let slot = self.unit.layout.memory(memory) + offset_of!(VmMemorySlot, memory);
-        let slot = self.ir.field(self.context, slot)?;
-        let head = self.ir.load_constant(self.ir.types.ptr, slot, 8, self.ir.tag(Region::Context))?;
-        let size = self.ir.field(pointer(head)?, offset_of!(VmMemory, size))?;
+        let head = self.ir.constant_pointer(self.context, slot)?;
+        let size = self.ir.field(head, offset_of!(VmMemory, size))?;
         int(self.ir.load(self.ir.types.i64, size, 8, self.ir.tag(Region::MemoryHeads))?)
     }
 

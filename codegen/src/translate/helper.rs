@@ -10,7 +10,6 @@ use wasmo_abi::vm::{RawValue, VmExecContext};
 use super::function::FunctionTranslator;
 use crate::error::Error;
 use crate::ir::Value;
-use crate::ir::builder::pointer;
 use crate::ir::tbaa::Region;
 
 /// The most arguments that a helper takes.
@@ -40,8 +39,10 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         let ptr = self.ir.types.ptr;
         let exec = self.ir.exec(self.context)?;
         let table = self.helpers(exec)?;
-        let (exit, callback) =
-            (self.constant_field(table, offset_of!(VmBuiltins, exit))?, self.constant_field(table, helper.offset())?);
+        let (exit, callback) = (
+            self.ir.constant_pointer(table, offset_of!(VmBuiltins, exit))?,
+            self.ir.constant_pointer(table, helper.offset())?,
+        );
         let ty = self.ir.types.void.fn_type(&[ptr.into(), ptr.into(), ptr.into(), ptr.into()], false);
         let arguments = [exec.into(), callback.into(), self.context.into(), values.into()];
         let call = self.ir.builder().build_indirect_call(ty, exit, &arguments, "")?;
@@ -69,7 +70,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
     pub fn call_leaf(&mut self, offset: usize, arguments: [Value<'ctx>; 3]) -> Result<(), Error> {
         self.locate();
         let helpers = self.helpers(self.ir.exec(self.context)?)?;
-        let function = self.constant_field(helpers, offset)?;
+        let function = self.ir.constant_pointer(helpers, offset)?;
         let parameters: Vec<_> = arguments.iter().map(|argument| argument.get_type().into()).collect();
         let ty = self.ir.types.ptr.fn_type(&parameters, false);
         let arguments = arguments.map(BasicMetadataValueEnum::from);
@@ -80,13 +81,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
 
     /// The table of helpers of the execution context at `exec`.
     fn helpers(&self, exec: PointerValue<'ctx>) -> Result<PointerValue<'ctx>, Error> {
-        self.constant_field(exec, offset_of!(VmExecContext, builtins))
-    }
-
-    /// The address that is in the field at `offset` of the record at `base` and does not change while the code can run.
-    fn constant_field(&self, base: PointerValue<'ctx>, offset: usize) -> Result<PointerValue<'ctx>, Error> {
-        let field = self.ir.field(base, offset)?;
-        pointer(self.ir.load_constant(self.ir.types.ptr, field, 8, self.ir.tag(Region::Context))?)
+        self.ir.constant_pointer(exec, offset_of!(VmExecContext, builtins))
     }
 
     fn helper_values(&mut self) -> Result<PointerValue<'ctx>, Error> {

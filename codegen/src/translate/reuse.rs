@@ -13,8 +13,6 @@ use wasmo_abi::index::MemoryIndex;
 use super::function::FunctionTranslator;
 use super::trap::constant;
 use crate::error::Error;
-use crate::ir::builder::pointer;
-use crate::ir::tbaa::Region;
 
 /// What was computed before.
 #[derive(Debug, Default)]
@@ -29,10 +27,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
     /// The address that is in the field at `offset` of the function's context, and does not change while the code can run. May move the builder: see
     /// [`FunctionTranslator::locate`].
     pub(super) fn context_field(&mut self, offset: usize) -> Result<PointerValue<'ctx>, Error> {
-        let load = || {
-            let field = self.ir.field(self.context, offset)?;
-            pointer(self.ir.load_constant(self.ir.types.ptr, field, 8, self.ir.tag(Region::Context))?)
-        };
+        let load = || self.ir.constant_pointer(self.context, offset);
         if !self.ir.options.quick {
             return load();
         }

@@ -66,19 +66,25 @@ impl Classes {
 pub unsafe trait WasmTy: Sized + Send {
     /// How functions in C's convention take and return the value when it is not [`Class::Memory`].
     #[doc(hidden)]
-    type Direct: Copy;
+    type Direct: Direct;
 
     #[doc(hidden)]
-    const CLASS: Class;
+    const CLASS: Class = <Self::Direct as Direct>::CLASS;
 
     #[doc(hidden)]
     fn valtype() -> ValType;
 
     #[doc(hidden)]
-    fn direct_of(raw: RawValue) -> Self::Direct;
+    #[inline]
+    fn direct_of(raw: RawValue) -> Self::Direct {
+        Direct::from_raw(raw)
+    }
 
     #[doc(hidden)]
-    fn raw_of(direct: Self::Direct) -> RawValue;
+    #[inline]
+    fn raw_of(direct: Self::Direct) -> RawValue {
+        direct.into_raw()
+    }
 
     /// The value as generated code has it.
     #[doc(hidden)]
@@ -91,7 +97,7 @@ pub unsafe trait WasmTy: Sized + Send {
 }
 
 /// What functions in C's convention take and return: a number, or nothing for what they do not.
-trait Direct {
+pub trait Direct: Copy {
     const CLASS: Class;
     fn from_raw(raw: RawValue) -> Self;
     fn into_raw(self) -> RawValue;
@@ -129,17 +135,6 @@ macro_rules! numbers {
         // SAFETY: every bit pattern is a value.
         unsafe impl WasmTy for $ty {
             type Direct = $direct;
-            const CLASS: Class = <$direct as Direct>::CLASS;
-
-            #[inline]
-            fn direct_of(raw: RawValue) -> $direct {
-                Direct::from_raw(raw)
-            }
-
-            #[inline]
-            fn raw_of(direct: $direct) -> RawValue {
-                Direct::into_raw(direct)
-            }
 
             #[inline]
             fn valtype() -> ValType {
@@ -173,17 +168,6 @@ numbers! {
 // SAFETY: a `funcref` of a store is null or points to a function of that store, which lives as long as the store.
 unsafe impl WasmTy for Option<Func> {
     type Direct = u64;
-    const CLASS: Class = Class::Integer;
-
-    #[inline]
-    fn direct_of(raw: RawValue) -> u64 {
-        raw.as_u64()
-    }
-
-    #[inline]
-    fn raw_of(direct: u64) -> RawValue {
-        RawValue::from_u64(direct)
-    }
 
     fn valtype() -> ValType {
         ValType::FUNCREF
@@ -202,17 +186,6 @@ unsafe impl WasmTy for Option<Func> {
 // SAFETY: an `externref` is a number, and looked up with a check.
 unsafe impl WasmTy for Option<ExternRef> {
     type Direct = u64;
-    const CLASS: Class = Class::Integer;
-
-    #[inline]
-    fn direct_of(raw: RawValue) -> u64 {
-        raw.as_u64()
-    }
-
-    #[inline]
-    fn raw_of(direct: u64) -> RawValue {
-        RawValue::from_u64(direct)
-    }
 
     fn valtype() -> ValType {
         ValType::EXTERNREF

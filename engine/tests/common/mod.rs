@@ -7,7 +7,8 @@
 #![allow(dead_code, reason = "not every test file uses everything")]
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use wasmo::{Engine, Error, Extern, Instance, Module, Result, Store, Trap, WasmBacktrace};
 
 /// Where the module with this text, for an engine of this configuration, is kept compiled.
@@ -72,4 +73,28 @@ pub fn trap(error: &Error) -> Trap {
 pub fn names(error: &Error) -> Vec<String> {
     let backtrace = error.downcast_ref::<WasmBacktrace>().unwrap_or_else(|| panic!("no backtrace: {error:?}"));
     backtrace.frames().iter().map(|frame| frame.demangled_name().unwrap_or("?".into()).into_owned()).collect()
+}
+
+/// `whole` with damage of one kind or another: cut off, a stretch of it turned over, or one bit; always the same sequence, each with the random number that it was made by.
+pub fn damaged(whole: &[u8]) -> impl Iterator<Item = (Vec<u8>, u64)> {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    std::iter::repeat_with(move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let at = usize::try_from(random % whole.len() as u64).expect("it is within the file");
+        let mut bytes = whole.to_vec();
+        match random >> 60 {
+            0..3 => bytes.truncate(at),
+            3..6 => bytes[at..].iter_mut().take(64).for_each(|byte| *byte = !*byte),
+            _ => bytes[at] ^= 1 << (random >> 56 & 7),
+        }
+        (bytes, random)
+    })
+}
+
+/// Writes a file that only its owner may use, as the cache's are.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    std::fs::write(path, bytes)?;
+    Ok(std::fs::set_permissions(path, PermissionsExt::from_mode(0o600))?)
 }

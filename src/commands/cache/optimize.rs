@@ -24,12 +24,13 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The most functions that a process is told of; those that ran most often come first.
 const MOST_FUNCTIONS: usize = 8192;
 
-/// Starts it for files and functions in them that were warm in a run with `args`, which has just ended, where that is allowed. That it cannot be
-/// started makes no difference to anybody.
+/// Whether [`start`] may be called.
+pub(crate) fn is_allowed() -> bool {
+    std::env::var_os(BACKGROUND).is_some_and(|value| value == "1")
+}
+
+/// Starts it for files and functions in them that were warm in a run with `args`, which has just ended. That it cannot be started makes no difference to anybody.
 pub(crate) fn start(args: &RunArgs, modules: &[(PathBuf, Vec<u32>)]) {
-    if std::env::var_os(BACKGROUND).is_none_or(|value| value != "1") {
-        return;
-    }
     let Ok(program) = std::env::current_exe() else { return };
     let mut command = Command::new(program);
     command.args(["cache", "optimize", "--detached"]);

@@ -40,7 +40,7 @@ impl Modules {
         Ok(module)
     }
 
-    /// Keeps what the run has compiled for the next one, and has more of it optimised afterwards. What cannot be kept is warned of.
+    /// Keeps what the run has compiled for the next one, and, where that is allowed, has more of it optimised afterwards. What cannot be kept is warned of.
     pub(super) fn keep(&self, args: &RunArgs) {
         self.sources.keep(args);
     }

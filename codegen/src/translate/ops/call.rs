@@ -81,13 +81,8 @@ fn direct<'ctx>(t: &mut FunctionTranslator<'_, 'ctx>, func: FuncIndex) -> Result
         return Ok(Target { callee, context: t.context, signature });
     }
     let import = t.unit.layout.func_import(func);
-    let tag = t.ir.tag(Region::Context);
-    let field = |offset| {
-        let field = t.ir.field(t.context, import + offset)?;
-        pointer(t.ir.load_constant(t.ir.types.ptr, field, 8, tag)?)
-    };
-    let code = field(offset_of!(VmFuncImport, code))?;
-    let context = field(offset_of!(VmFuncImport, context))?;
+    let code = t.ir.constant_pointer(t.context, import + offset_of!(VmFuncImport, code))?;
+    let context = t.ir.constant_pointer(t.context, import + offset_of!(VmFuncImport, context))?;
     let signature = t.unit.signature(t.unit.info.func_type_index(func));
     Ok(Target { callee: Callee::Indirect(code), context, signature })
 }

@@ -8,7 +8,6 @@ use wasmparser::Operator;
 
 use crate::error::Error;
 use crate::ir::Value;
-use crate::ir::builder::pointer;
 use crate::ir::tbaa::Region;
 use crate::translate::function::FunctionTranslator;
 
@@ -67,10 +66,7 @@ fn place<'ctx>(t: &FunctionTranslator<'_, 'ctx>, global: GlobalIndex) -> Result<
     let region = t.unit.info.defined_global(global).map_or(Region::ImportedGlobals, Region::Global);
     let place = match t.unit.layout.global(global) {
         Place::Inline(offset) => t.ir.field(t.context, offset)?,
-        Place::Pointer(offset) => {
-            let field = t.ir.field(t.context, offset)?;
-            pointer(t.ir.load_constant(t.ir.types.ptr, field, 8, t.ir.tag(Region::Context))?)?
-        }
+        Place::Pointer(offset) => t.ir.constant_pointer(t.context, offset)?,
     };
     Ok((place, region))
 }

@@ -56,10 +56,7 @@ fn head<'ctx>(t: &FunctionTranslator<'_, 'ctx>, table: TableIndex) -> Result<(Po
     let region = t.unit.info.defined_table(table).map_or(Region::ImportedTableHeads, Region::TableHead);
     let head = match t.unit.layout.table(table) {
         Place::Inline(offset) => t.ir.field(t.context, offset)?,
-        Place::Pointer(offset) => {
-            let field = t.ir.field(t.context, offset)?;
-            pointer(t.ir.load_constant(t.ir.types.ptr, field, 8, t.ir.tag(Region::Context))?)?
-        }
+        Place::Pointer(offset) => t.ir.constant_pointer(t.context, offset)?,
     };
     Ok((head, t.ir.tag(region)))
 }

@@ -116,15 +116,16 @@ impl Sources {
         Ok(module)
     }
 
-    /// Keeps what the run has compiled for the next one, and has more of it optimised afterwards.
+    /// Keeps what the run has compiled for the next one, and, where that is allowed, has more of it optimised afterwards.
     pub(super) fn keep(&self, args: &RunArgs) {
+        let optimizes = optimize::is_allowed();
         let mut warm = Vec::new();
         for (path, module) in self.in_tiers.borrow().iter() {
             if let Err(error) = module.keep() {
                 warn("what was compiled is not kept in the cache", error);
                 continue;
             }
-            let functions = module.warm_functions();
+            let functions = if optimizes { module.warm_functions() } else { Vec::new() };
             if !functions.is_empty() {
                 warm.push((path.clone(), functions));
             }
