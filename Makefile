@@ -17,7 +17,7 @@ help:
 	@echo 'make real    the real programs only (CPython, resvg, QuickJS, Graphviz)'
 	@echo 'make test-aarch64   conformance, tests and real programs on AArch64, emulated: all of it'
 	@echo 'make fuzz    differential testing without end (N=modules, SEED=first seed)'
-	@echo 'make bench   wasmo and its peers side by side'
+	@echo 'make bench   wasmo and its peers side by side (BENCH=--help: of what it measures, some alone)'
 	@echo 'make slim    the command without its compiler, which runs compiled modules only (target/slim/wasmo)'
 	@echo 'make install the command and its completions for shells to PREFIX ($(PREFIX))'
 
@@ -68,9 +68,11 @@ SEED ?= 0
 fuzz: setup
 	$(CARGO) run --release --locked -p wasmo-fuzz -- --modules $(N) --seed $(SEED)
 
+# `make bench BENCH='--sections tiers,late'` measures these alone; `BENCH=--help` lists all sections and what else can be chosen.
+BENCH ?=
 bench: build
 	scripts/fetch-real
-	cd bench && $(CARGO) build --release --locked && $(CARGO) run --release --locked
+	cd bench && $(CARGO) build --release --locked && $(CARGO) run --release --locked -- $(BENCH)
 
 # What it promises: less than 6 MB, no LLVM, and it runs what the whole command has compiled.
 SLIM = target/slim/wasmo

@@ -84,7 +84,7 @@ pub fn measure(rounds: usize, folder: &Path) -> Result<Vec<Artefact>> {
 }
 
 /// The binary of a text.
-fn wat(text: &str) -> Result<Vec<u8>> {
+pub fn wat(text: &str) -> Result<Vec<u8>> {
     let engine = WasmoEngine::new()?;
     let module = wasmo::Module::new(engine.engine(), text)?;
     Ok(module.binary().context("it was just compiled")?.to_vec())

@@ -25,6 +25,15 @@ impl Samples {
         }
     }
 
+    /// How far the quarter of the greatest and that of the least lie apart, over the median: for many figures, of which some few are far out.
+    pub fn quartile_spread(&self) -> f64 {
+        let quarter = self.0.len() / 4;
+        match (self.0.get(quarter), self.0.get(self.0.len().saturating_sub(quarter + 1))) {
+            (Some(least), Some(greatest)) => (greatest - least) / self.median(),
+            _ => f64::NAN,
+        }
+    }
+
     /// The spread: (greatest − least) / median.
     pub fn spread(&self) -> f64 {
         match (self.0.first(), self.0.last()) {

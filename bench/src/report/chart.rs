@@ -12,7 +12,7 @@ const WIDTH: f64 = 900.0;
 /// Ratios beyond this are cut and written as numbers.
 const LONGEST: f64 = 5.0;
 
-impl Report<'_> {
+impl Report {
     /// The chart as an SVG document.
     pub fn svg(&self) -> String {
         let shown: Vec<usize> =
@@ -29,7 +29,7 @@ impl Report<'_> {
                 x + 15.0
             );
         }
-        for row in self.table {
+        for row in &self.table {
             let middle = y + BAR * shown.len() as f64 / 2.0 + 4.0;
             _ = writeln!(
                 body,

@@ -1,7 +1,9 @@
 //! The figures as a table for the terminal and Markdown, and as a chart.
 
 mod chart;
+mod curves;
 mod table;
+mod tiers;
 
 use crate::artefacts::Artefact;
 use crate::calls::Calls;
@@ -9,28 +11,42 @@ use crate::compile::Compile;
 use crate::engine::{Engine, NATIVE};
 use crate::guest::Family;
 use crate::instances::Instances;
+use crate::late::Late;
 use crate::sample::{Row, geometric_mean};
 use crate::sizes::Sizes;
+use crate::tiers::{Again, Starts};
+use crate::work::Work;
 
 /// All that was measured.
-pub struct Report<'a> {
+#[derive(Default)]
+pub struct Report {
     /// The engines, in the order of the cells.
-    pub engines: &'a [Box<dyn Engine>],
+    pub engines: Vec<Box<dyn Engine>>,
     /// One row a guest.
-    pub table: &'a [Row],
+    pub table: Vec<Row>,
     /// Calls between host and guest.
-    pub calls: &'a [Calls],
+    pub calls: Vec<Calls>,
     /// Making and dropping instances.
-    pub instances: &'a [Instances],
+    pub instances: Vec<Instances>,
     /// Programs that were compiled before.
-    pub artefacts: &'a [Artefact],
+    pub artefacts: Vec<Artefact>,
     /// Their sizes, and those of others.
-    pub sizes: &'a [Sizes],
+    pub sizes: Vec<Sizes>,
     /// Compiling CPython.
-    pub compiles: &'a [Compile],
+    pub compiles: Vec<Compile>,
+    /// A loop, and CPython's start, with nothing compiled before.
+    pub starts: Starts,
+    /// Programs with their compilation.
+    pub totals: Starts,
+    /// Programs that are run again.
+    pub again: Vec<Again>,
+    /// Adding modules to a running program.
+    pub late: Vec<Late>,
+    /// Work done over time.
+    pub works: Vec<Work>,
 }
 
-impl Report<'_> {
+impl Report {
     /// The position of the native program among the engines.
     fn native(&self) -> usize {
         self.engines.iter().position(|engine| engine.name() == NATIVE).unwrap_or(0)

@@ -1,10 +1,11 @@
 //! The tables.
 
-use super::Report;
+use super::{Report, tiers};
 use crate::engine::NATIVE;
+use crate::sample::Samples;
 
 /// A table of strings: the first row is its head, the first column its labels.
-struct Table(Vec<Vec<String>>);
+pub(super) struct Table(pub(super) Vec<Vec<String>>);
 
 impl Table {
     fn text(&self) -> String {
@@ -33,12 +34,12 @@ impl Table {
 }
 
 /// Every engine's settings, one a line.
-fn settings(report: &Report<'_>) -> String {
+fn settings(report: &Report) -> String {
     report.engines.iter().map(|engine| format!("- {}: {}\n", engine.name(), engine.settings())).collect()
 }
 
 /// Run times: native in milliseconds, the others as ratios to it, with the spread of the runs in percent.
-fn run_table(report: &Report<'_>) -> Table {
+fn run_table(report: &Report) -> Table {
     let mut rows = vec![vec!["run (ratio to native, ± spread)".to_owned()]];
     rows[0].extend(report.engines.iter().map(|engine| match engine.name() {
         NATIVE => "native ms".to_owned(),
@@ -65,7 +66,7 @@ fn run_table(report: &Report<'_>) -> Table {
 }
 
 /// Compile and instantiation times of the engines that are libraries.
-fn phase_table(report: &Report<'_>) -> Table {
+fn phase_table(report: &Report) -> Table {
     let libraries: Vec<usize> = (0..report.engines.len())
         .filter(|&engine| report.table.iter().any(|row| row.cells[engine].compile.median() > 0.0))
         .collect();
@@ -74,7 +75,7 @@ fn phase_table(report: &Report<'_>) -> Table {
         let name = report.engines[engine].name();
         rows[0].extend([format!("{name} compile ms"), format!("{name} instantiate µs")]);
     }
-    for row in report.table {
+    for row in &report.table {
         let mut line = vec![format!("{} {}", row.family.prefix(), row.name)];
         for &engine in &libraries {
             let cell = &row.cells[engine];
@@ -88,42 +89,40 @@ fn phase_table(report: &Report<'_>) -> Table {
     Table(rows)
 }
 
-fn call_table(report: &Report<'_>) -> Table {
+fn call_table(report: &Report) -> Table {
     let mut rows = vec![["calls", "host → wasm ns", "wasm → host ns"].map(String::from).to_vec()];
-    for calls in report.calls {
-        let figure =
-            |samples: &crate::sample::Samples| format!("{:.2} ±{:.0}%", samples.median(), samples.spread() * 100.0);
+    for calls in &report.calls {
+        let figure = |samples: &Samples| format!("{:.2} ±{:.0}%", samples.median(), samples.spread() * 100.0);
         rows.push(vec![calls.engine.to_owned(), figure(&calls.into_wasm), figure(&calls.into_host)]);
     }
     Table(rows)
 }
 
-fn instance_table(report: &Report<'_>) -> Table {
+fn instance_table(report: &Report) -> Table {
     let mut rows =
         vec![["instances, µs each", "small", "small, called", "CPython", "load CPython"].map(String::from).to_vec()];
-    for instances in report.instances {
-        let figure = |samples: &crate::sample::Samples| format!("{:.2}", samples.median());
+    for instances in &report.instances {
+        let figure = |samples: &Samples| format!("{:.2}", samples.median());
         let figures = [&instances.small, &instances.called, &instances.python, &instances.load].map(figure);
         rows.push([vec![instances.engine.to_owned()], figures.to_vec()].concat());
     }
     Table(rows)
 }
 
-fn artefact_table(report: &Report<'_>) -> Table {
+fn artefact_table(report: &Report) -> Table {
     let head = ["artefacts", "wasmo ms", "from its cache ms", "Wasmtime ms"];
     let mut rows = vec![head.map(String::from).to_vec()];
-    for artefact in report.artefacts {
-        let figure =
-            |samples: &crate::sample::Samples| format!("{:.2} ±{:.0}%", samples.median(), samples.spread() * 100.0);
+    for artefact in &report.artefacts {
+        let figure = |samples: &Samples| format!("{:.2} ±{:.0}%", samples.median(), samples.spread() * 100.0);
         let times = [&artefact.wasmo, &artefact.wasmo_cache, &artefact.wasmtime].map(figure);
         rows.push([vec![artefact.name.to_owned()], times.to_vec()].concat());
     }
     Table(rows)
 }
 
-fn size_table(report: &Report<'_>) -> Table {
+fn size_table(report: &Report) -> Table {
     let mut rows = vec![["sizes of artefacts", "wasmo KiB", "Wasmtime KiB", "ratio"].map(String::from).to_vec()];
-    for sizes in report.sizes {
+    for sizes in &report.sizes {
         let kibibytes = |size: usize| format!("{:.0}", size as f64 / 1024.0);
         let ratio = format!("{:.2}", sizes.wasmo as f64 / sizes.wasmtime as f64);
         rows.push(vec![sizes.name.clone(), kibibytes(sizes.wasmo), kibibytes(sizes.wasmtime), ratio]);
@@ -131,9 +130,9 @@ fn size_table(report: &Report<'_>) -> Table {
     Table(rows)
 }
 
-fn compile_table(report: &Report<'_>) -> Table {
+fn compile_table(report: &Report) -> Table {
     let mut rows = vec![["compiling CPython", "CPU s", "s", "peak MiB"].map(String::from).to_vec()];
-    for compile in report.compiles {
+    for compile in &report.compiles {
         rows.push(vec![
             compile.engine.to_owned(),
             format!("{:.2}", compile.cpu.median()),
@@ -144,9 +143,32 @@ fn compile_table(report: &Report<'_>) -> Table {
     Table(rows)
 }
 
-impl Report<'_> {
+fn late_table(report: &Report) -> Table {
+    let head = ["late linking, µs each (± quartiles)", "functions", "bytes", "link", "first call", "remove"];
+    let mut rows = vec![head.map(String::from).to_vec()];
+    for late in &report.late {
+        let figure = |samples: &Samples| match samples.median() {
+            median if median.is_nan() => "–".to_owned(),
+            median => format!("{median:.1} ±{:.0}%", samples.quartile_spread() * 100.0),
+        };
+        rows.push(vec![
+            late.engine.to_owned(),
+            late.functions.to_string(),
+            late.bytes.to_string(),
+            figure(&late.link),
+            figure(&late.call),
+            figure(&late.remove),
+        ]);
+    }
+    Table(rows)
+}
+
+impl Report {
     fn tables(&self) -> Vec<Table> {
-        let mut tables = vec![run_table(self), phase_table(self)];
+        let mut tables = Vec::new();
+        if !self.table.is_empty() {
+            tables.extend([run_table(self), phase_table(self)]);
+        }
         if !self.calls.is_empty() {
             tables.push(call_table(self));
         }
@@ -162,6 +184,10 @@ impl Report<'_> {
         if !self.compiles.is_empty() {
             tables.push(compile_table(self));
         }
+        tables.extend(tiers::tables(self));
+        if !self.late.is_empty() {
+            tables.push(late_table(self));
+        }
         tables
     }
 
@@ -175,8 +201,9 @@ impl Report<'_> {
     pub fn markdown(&self) -> String {
         let tables: String = self.tables().iter().map(|table| table.markdown() + "\n").collect();
         format!(
-            "# wasmo and its peers\n\nMedians; engines in turn, round by round.\n\n{tables}{}\n![chart](bench.svg)\n",
-            settings(self)
+            "# wasmo and its peers\n\nMedians; engines in turn, round by round.\n\n{tables}{}\n{}",
+            settings(self),
+            self.charts().iter().map(|(name, _)| format!("![chart]({name})\n")).collect::<String>()
         )
     }
 }
