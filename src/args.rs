@@ -121,9 +121,14 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size, conflicts_with = "no_jit")]
     pub(crate) jit_max_bytes: Option<u64>,
 
-    /// How hard to try with modules that the guest adds to itself: 0 for code soon, 2 for fast code.
-    #[arg(long, value_name = "LEVEL", default_value = "2", value_parser = ["0", "2"], conflicts_with = "no_jit")]
-    pub(crate) jit_opt_level: String,
+    /// When the code of modules that the guest adds to itself is compiled, and how well.
+    #[cfg(feature = "compiler")]
+    #[arg(long, value_name = "TIER", default_value = "auto", conflicts_with_all = ["no_jit", "jit_opt_level"])]
+    pub(crate) jit_tier: TierArg,
+
+    /// Compile all of a module that the guest adds to itself before it is linked: 0 for code soon, 2 for fast code.
+    #[arg(long, value_name = "LEVEL", value_parser = ["0", "2"], conflicts_with = "no_jit")]
+    pub(crate) jit_opt_level: Option<String>,
 
     /// Do not let the guest add modules to itself; when it asks, it is told so.
     #[arg(long)]

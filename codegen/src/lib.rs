@@ -31,7 +31,7 @@ pub use error::{Error, ErrorKind};
 pub use object::Object;
 pub use parse::{parse, validate, validate_single_memory};
 pub use target::{Cpu, TargetOptions};
-pub use unit::{NewCode, Request, Source};
+pub use unit::{NewCode, PlacedCode, Request, Source};
 
 /// LLVM's shared library, where it was when wasmo was built.
 pub const LLVM_LIBRARY: &str = env!("WASMO_LLVM_LIBRARY");

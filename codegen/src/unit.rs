@@ -6,14 +6,13 @@
 
 use crate::compiler::Compiler;
 use crate::error::Error;
+use crate::image::link::{LinkedObject, link_object};
 use crate::job::Job;
 use crate::object::{Object, SymbolKind};
-use crate::orc::link::link_unit;
 use crate::parse::{ParsedModule, parse_full};
 use crate::partition::{Partition, thunk_types};
 use crate::phases::Phases;
 use crate::pipeline::Effort;
-use std::any::Any;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmo_abi::code::{CodeUnit, ModuleCode};
@@ -45,27 +44,57 @@ pub struct Request {
     pub functions: Vec<usize>,
     /// Functions (likewise) of which a variant is wanted that begins at this loop.
     pub osr: Vec<(usize, LoopIndex)>,
-    /// Whether the object is wanted, too, for [`crate::image::PartialArtifact::add`].
-    pub keep: bool,
 }
 
-/// What was compiled.
+/// What was compiled, to be copied to wherever code may be executed.
+#[derive(Debug)]
 pub struct NewCode {
+    linked: LinkedObject,
+    object: Arc<Object>,
+    /// The functions, by their positions among the defined ones, and their offsets in the machine code.
+    functions: Vec<(usize, usize)>,
+    /// Likewise the variants.
+    osr: Vec<(usize, LoopIndex, usize)>,
+}
+
+/// What was compiled, where it is.
+#[derive(Debug)]
+pub struct PlacedCode {
     /// The code, and the tables that explain it.
     pub unit: CodeUnit,
     /// Where the functions are, by their positions among the defined ones.
     pub functions: Vec<(usize, usize)>,
     /// Where the variants are.
     pub osr: Vec<(usize, LoopIndex, usize)>,
-    /// What was linked, if that is wanted.
-    pub object: Option<Arc<Object>>,
-    /// Frees the code when dropped.
-    pub owner: Arc<dyn Any + Send + Sync>,
+    /// What was linked, for [`crate::image::PartialArtifact::add`].
+    pub object: Arc<Object>,
 }
 
-impl std::fmt::Debug for NewCode {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NewCode").field("functions", &self.functions).field("osr", &self.osr).finish_non_exhaustive()
+impl NewCode {
+    /// What is to be copied: constants, and the machine code.
+    pub fn contents(&self) -> &[u8] {
+        &self.linked.contents
+    }
+
+    /// What the address of the copy must be a multiple of: a power of two.
+    pub fn align(&self) -> usize {
+        self.linked.align
+    }
+
+    /// What is where, when the copy is at `address`.
+    pub fn at(self, address: usize) -> PlacedCode {
+        let start = address + self.linked.text;
+        let object = self.object;
+        let unit = CodeUnit {
+            start,
+            size: self.linked.contents.len() - self.linked.text,
+            functions: object.functions().into_iter().collect(),
+            wasm_offsets: object.wasm_offsets.iter().copied().collect(),
+            unwind: object.unwind.clone(),
+        };
+        let functions = self.functions.into_iter().map(|(position, offset)| (position, start + offset)).collect();
+        let osr = self.osr.into_iter().map(|(position, at, offset)| (position, at, start + offset)).collect();
+        PlacedCode { unit, functions, osr, object }
     }
 }
 
@@ -155,7 +184,7 @@ impl Compiler {
     /// Compiles and links some functions of a module, on the calling thread.
     ///
     /// # Errors
-    /// The first mistake in one of the functions, `Limit` when there is no address space for code, or `Internal`.
+    /// The first mistake in one of the functions, `Limit` when there is too much code, or `Internal`.
     pub fn compile_unit(&self, source: &Source, request: &Request) -> Result<NewCode, Error> {
         let bytes: usize = request.functions.iter().map(|&position| source.body_size(position)).sum();
         let large = |&position: &usize| source.body_size(position) > LARGE_FUNCTION;
@@ -181,23 +210,21 @@ impl Compiler {
         let phases = Phases::default();
         let job = Job { compiler: self, parsed: &source.parsed, bytes: &source.bytes, observer: &(), phases: &phases };
         let object = job.object(&partition, || false)?.ok_or_else(|| Error::internal("a unit was given up"))?;
-        let object = Arc::new(object);
-        let linked = link_unit(&self.session()?, &object)?;
+        let linked = link_object(self.target.arch(), &object)?;
         let info = source.info();
         let position = |func: FuncIndex| {
             info.defined_func(func).ok_or_else(|| Error::internal("an object defines an imported function"))
         };
-        let object = Some(object).filter(|_| request.keep);
-        let mut code =
-            NewCode { unit: linked.code, functions: Vec::new(), osr: Vec::new(), object, owner: linked.owner };
-        for (kind, address) in linked.symbols {
-            match kind {
-                SymbolKind::Func(func) => code.functions.push((position(func)?, address)),
-                SymbolKind::Osr(func, at) => code.osr.push((position(func)?, at, address)),
+        let (mut functions, mut osr) = (Vec::new(), Vec::new());
+        for symbol in &object.symbols {
+            let offset = symbol.offset as usize;
+            match symbol.kind {
+                SymbolKind::Func(func) => functions.push((position(func)?, offset)),
+                SymbolKind::Osr(func, at) => osr.push((position(func)?, at, offset)),
                 SymbolKind::Enter(_) | SymbolKind::Exit(_) => return Err(Error::internal("a unit defines a thunk")),
             }
         }
-        Ok(code)
+        Ok(NewCode { linked, object: Arc::new(object), functions, osr })
     }
 
     /// The thunks that a module needs, the code that they are, and the objects with that code.

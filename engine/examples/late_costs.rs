@@ -1,12 +1,12 @@
-//! What late linking costs: time to add and to remove modules of several sizes, memory of many that are alive, and whether memory stays the same when they
-//! come and go.
+//! What late linking costs: time to add and to remove modules of several sizes, compiled function by function as they are called or as a whole before they are linked;
+//! memory of many that are alive, and whether memory stays the same when they come and go.
 //!
 //! `cargo run --release -p wasmo --example late_costs [ROUNDS [ALIVE [CYCLES]]]`, where 0 leaves a part out.
 
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
 use std::time::{Duration, Instant};
-use wasmo::{Caller, Engine, Instance, Linker, Module, Result, Store};
+use wasmo::{Caller, Config, Engine, Instance, Linker, Module, OptLevel, Result, Store};
 
 const HOST: &str = r#"(module
     (memory (export "memory") 1)
@@ -66,12 +66,13 @@ fn median(times: &mut [Duration]) -> f64 {
 
 /// Adds and removes modules of several sizes.
 fn sizes(engine: &Engine, rounds: usize) -> Result<()> {
-    println!("functions   bytes   add (us): median, best   first call (us)   remove (us): median, best");
+    println!("functions   bytes   add (us): median, best   first call, second (us)   remove (us): median, best");
     for functions in [1, 2, 10, 100] {
         let mut store = Store::new(engine, ());
         let instance = Instance::new(&mut store, &Module::new(engine, HOST)?, &[])?;
         let modules = (0..rounds).map(|seed| module(functions, seed)).collect::<Result<Vec<_>>>()?;
         let (mut added, mut called, mut removed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut again = Vec::new();
         for bytes in &modules {
             let start = Instant::now();
             let late = instance.add_module(&mut store, bytes)?;
@@ -81,17 +82,21 @@ fn sizes(engine: &Engine, rounds: usize) -> Result<()> {
             run.call(&mut store, (-1, 0))?;
             called.push(start.elapsed());
             let start = Instant::now();
+            run.call(&mut store, (-1, 0))?;
+            again.push(start.elapsed());
+            let start = Instant::now();
             late.remove(&mut store)?;
             removed.push(start.elapsed());
         }
-        let medians = [&mut added, &mut called, &mut removed].map(|times| median(times));
+        let medians = [&mut added, &mut called, &mut again, &mut removed].map(|times| median(times));
         println!(
-            "{functions:>9} {:>7} {:>15.1} {:>8.1} {:>17.2} {:>19.1} {:>6.1}",
+            "{functions:>9} {:>7} {:>15.1} {:>8.1} {:>18.1} {:>7.2} {:>19.1} {:>6.1}",
             modules[0].len(),
             medians[0],
             added[0].as_secs_f64() * 1e6,
             medians[1],
             medians[2],
+            medians[3],
             removed[0].as_secs_f64() * 1e6
         );
     }
@@ -197,7 +202,12 @@ fn main() -> Result<()> {
     let (rounds, count, turns) = (number(200)?, number(10_000)?, number(10_000)?);
     let engine = Engine::default();
     if rounds > 0 {
+        println!("in tiers");
         sizes(&engine, rounds)?;
+        println!("compiled as a whole, quickly");
+        sizes(&Engine::new(Config::new().late_link_opt_level(OptLevel::None))?, rounds)?;
+        println!("compiled as a whole, optimised");
+        sizes(&Engine::new(Config::new().late_link_opt_level(OptLevel::Speed))?, rounds.div_ceil(10))?;
     }
     if count > 0 {
         alive(&engine, count)?;

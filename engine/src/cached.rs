@@ -52,6 +52,7 @@ impl Engine {
             wasm_backtrace: _,
             pooling: _,
             late_link_opt_level: _,
+            late_link_tier: _,
             #[cfg(feature = "compiler")]
                 tier: _,
             #[cfg(feature = "compiler")]

@@ -37,7 +37,10 @@ pub struct Config {
     pub(crate) wasm_backtrace: bool,
     pub(crate) multi_memory: bool,
     pub(crate) pooling: Option<PoolingConfig>,
-    pub(crate) late_link_opt_level: OptLevel,
+    /// How late modules are compiled before they are linked; in tiers when there is none.
+    pub(crate) late_link_opt_level: Option<OptLevel>,
+    #[cfg(feature = "compiler")]
+    pub(crate) late_link_tier: Tier,
     #[cfg(feature = "compiler")]
     pub(crate) tier: Tier,
     #[cfg(feature = "compiler")]
@@ -82,7 +85,9 @@ impl Config {
             wasm_backtrace: true,
             multi_memory: true,
             pooling: None,
-            late_link_opt_level: OptLevel::None,
+            late_link_opt_level: None,
+            #[cfg(feature = "compiler")]
+            late_link_tier: Tier::Auto,
             #[cfg(feature = "compiler")]
             tier: Tier::default(),
             #[cfg(feature = "compiler")]
@@ -122,10 +127,19 @@ impl Config {
         self
     }
 
-    /// How hard the compiler tries with modules that are added to live instances ([`crate::Instance::add_module`]); [`OptLevel::None`] by default, since somebody waits
-    /// for them.
+    /// Compile all of a module that is added to a live instance ([`crate::Instance::add_module`]) before it is linked, trying so hard, rather than in tiers as
+    /// [`Config::late_link_tier`] says. Of both, the one that was called last counts.
     pub fn late_link_opt_level(&mut self, level: OptLevel) -> &mut Self {
-        self.late_link_opt_level = level;
+        self.late_link_opt_level = Some(level);
+        self
+    }
+
+    /// When functions of modules that are added to live instances ([`crate::Instance::add_module`]) are compiled, and how well; [`Tier::Auto`] by default, since somebody waits for
+    /// them, whatever [`Config::tier`] says. [`Tier::Optimized`] is all of them before the module is linked.
+    #[cfg(feature = "compiler")]
+    pub fn late_link_tier(&mut self, tier: Tier) -> &mut Self {
+        self.late_link_opt_level = (tier == Tier::Optimized).then_some(OptLevel::Speed);
+        self.late_link_tier = tier;
         self
     }
 

@@ -17,6 +17,8 @@ mod compile;
 mod guest;
 mod limits;
 mod link;
+#[cfg(feature = "compiler")]
+mod ration;
 mod registry;
 mod resolve;
 #[cfg(feature = "compiler")]
@@ -27,6 +29,8 @@ pub use code::JitErrorCode;
 pub(crate) use compile::Workers;
 pub use guest::{add_disabled_to_linker, add_to_linker};
 pub use limits::JitLimits;
+#[cfg(feature = "compiler")]
+pub(crate) use ration::Ration;
 pub(crate) use registry::Registry;
 pub use wasmo_runtime::RemoveError;
 

@@ -17,7 +17,7 @@ mod stats;
 mod tuning;
 mod workers;
 
-pub(crate) use module::{Shared, in_tiers, resumed};
+pub(crate) use module::{Shared, in_tiers, late, resumed};
 pub(crate) use source::ReadBinary;
 pub(crate) use stats::Stats;
 pub use stats::{TierEvent, TierStats};

@@ -9,6 +9,7 @@ use crate::pool::Idle;
 use crate::tier::Tiers;
 use crate::trap::unwind::UnwindRules;
 use crate::type_registry::TypeRegistry;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use wasmo_abi::code::{CodeUnit, ModuleCode};
 use wasmo_abi::index::{EntityIndex, FuncIndex, MemoryIndex, TypeIndex};
@@ -161,6 +162,13 @@ impl Module {
     /// The entries of a module in tiers; null for others.
     pub(crate) fn entries(&self) -> *const VmEntry {
         self.tiers.as_ref().map_or(std::ptr::null(), |tiers| tiers.entries.base())
+    }
+
+    /// Where all its code is at the moment. What is added later is in no frame that is there by now.
+    pub(crate) fn code_ranges(&self) -> Vec<Range<usize>> {
+        let added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        let units = self.code.units.iter().chain(added.iter().map(|unit| &unit.code));
+        units.map(|unit| unit.start..unit.start + unit.size).collect()
     }
 
     /// The number of bytes of machine code at the moment.

@@ -11,7 +11,7 @@ use command::Command;
 use host::Host;
 use std::fmt::Write;
 use std::sync::OnceLock;
-use wasmo::{Config, Engine, OptLevel};
+use wasmo::{Config, Engine, OptLevel, Tuning};
 
 /// More calls than a program makes.
 const NEVER: u32 = u32::MAX;
@@ -28,6 +28,13 @@ fn optimising() -> &'static Host {
     HOST.get_or_init(|| {
         Host::new(Config::new().late_link_opt_level(OptLevel::Speed)).expect("the library is in the tree")
     })
+}
+
+/// A host whose late modules change their tiers at once.
+fn hot() -> &'static Host {
+    static HOST: OnceLock<Host> = OnceLock::new();
+    let tuning = Tuning { budget: 0, budget_while_waiting: 0, synchronous: true, ahead: false, ..Tuning::default() };
+    HOST.get_or_init(|| Host::new(Config::new().tuning(tuning)).expect("the library is in the tree"))
 }
 
 /// What a program does in two runs, interpreted, and how many bytes its module has; fails when it does anything else compiled.
@@ -74,6 +81,11 @@ fn generated_programs_1() {
 #[test]
 fn generated_programs_optimised() {
     generated(optimising(), 520..580);
+}
+
+#[test]
+fn generated_programs_in_tiers() {
+    generated(hot(), 1000..1024);
 }
 
 /// Every operation that compiled code does in line, on every kind of value that it may have to tell apart.

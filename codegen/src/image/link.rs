@@ -159,6 +159,39 @@ fn append_within(
     })
 }
 
+/// What one object that refers to no other comes to, laid out as an image is: see [`LinkedImage::contents`].
+#[derive(Debug)]
+pub(crate) struct LinkedObject {
+    /// Constants, padding, and the machine code.
+    pub(crate) contents: Vec<u8>,
+    /// Where the machine code begins.
+    pub(crate) text: usize,
+    /// What the address of the contents must be a multiple of.
+    pub(crate) align: usize,
+}
+
+/// Links an object for itself. Nothing but distances within it matters, so that it runs wherever it is copied to.
+///
+/// # Errors
+/// As [`link`].
+pub(crate) fn link_object(arch: Arch, object: &Object) -> Result<LinkedObject, Error> {
+    let input = Input::new(&object.bytes, arch)?;
+    let (mut text, mut rodata) = (Region::default(), Region::default());
+    let places = input.place(&mut text, &mut rodata, arch)?;
+    // Where instructions hold the lowest bits of addresses, these are addresses of constants.
+    let align = if rodata.bytes.is_empty() { RODATA_ALIGN } else { LinkedImage::ALIGN };
+    let distance = align_up(rodata.bytes.len() as u64, align).ok_or_else(too_large)?;
+    let base = Base { text: TEXT_ADDRESS, rodata: TEXT_ADDRESS - distance };
+    let map = Map { arch, base, imported: 0, reach: island::reach(arch), entries: &[], islands: &[] };
+    input.relocate(&places, &map, &mut text.bytes, &mut rodata.bytes)?;
+    let size = |bytes: u64| usize::try_from(bytes).map_err(|_| too_large());
+    let (text_start, align) = (size(distance)?, size(align)?);
+    let mut contents = rodata.bytes;
+    contents.resize(text_start, 0);
+    contents.extend_from_slice(&text.bytes);
+    Ok(LinkedObject { contents, text: text_start, align })
+}
+
 fn too_large() -> Error {
     Error::new(ErrorKind::Limit, "the module's code or its constants are too large")
 }

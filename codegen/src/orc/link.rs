@@ -3,7 +3,6 @@
 use super::session::{Dylib, Session};
 use crate::error::Error;
 use crate::object::{Object, SymbolKind};
-use std::any::Any;
 use std::borrow::Borrow;
 use std::sync::Arc;
 use wasmo_abi::code::{CodeUnit, ModuleCode, Thunks};
@@ -93,28 +92,6 @@ fn code_unit(object: &Object, start: usize) -> CodeUnit {
         wasm_offsets: object.wasm_offsets.iter().copied().collect(),
         unwind: object.unwind.clone(),
     }
-}
-
-/// Links one object for itself.
-///
-/// # Errors
-/// `Internal` when ORC refuses it, or a symbol is undefined.
-pub(crate) fn link_unit(session: &Arc<Session>, object: &Object) -> Result<LinkedUnit, Error> {
-    let symbols: Vec<_> = object.symbols.iter().map(|symbol| (symbol.kind, symbol.offset as usize)).collect();
-    let (dylib, starts) = load(session, std::slice::from_ref(object))?;
-    let start = starts.first().copied().ok_or_else(|| Error::internal("an object without a place"))?;
-    let symbols = symbols.into_iter().map(|(kind, offset)| (kind, start + offset)).collect();
-    Ok(LinkedUnit { code: code_unit(object, start), symbols, owner: Arc::new(Owner { _dylib: dylib }) })
-}
-
-/// One object, linked for itself.
-#[derive(Debug)]
-pub(crate) struct LinkedUnit {
-    pub(crate) code: CodeUnit,
-    /// What it defines, and where.
-    pub(crate) symbols: Vec<(SymbolKind, usize)>,
-    /// Frees the code when dropped.
-    pub(crate) owner: Arc<dyn Any + Send + Sync>,
 }
 
 /// Keeps a module's code alive.

@@ -1,7 +1,17 @@
-//! The one place where late modules are compiled.
+//! The one place where late modules are compiled: in tiers, or all of a module before it is linked.
 
+use super::limits::JitLimits;
 use crate::{Engine, Module, Result};
 use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+#[cfg(feature = "compiler")]
+use super::ration::Ration;
+#[cfg(feature = "compiler")]
+use crate::artifact::Origin;
+#[cfg(feature = "compiler")]
+use crate::tier::Tier;
 
 #[cfg(feature = "compiler")]
 pub(crate) use super::workers::{Request, Workers};
@@ -21,21 +31,100 @@ pub(super) fn binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
 /// Whether modules can be compiled at all.
 pub(super) const AVAILABLE: bool = cfg!(feature = "compiler");
 
-/// Compiles a module on the calling thread, which has the stack for it ([`wasmo_codegen::Compiler::STACK_SIZE`]). Its code has no thunks: the engine has them.
+/// How late modules are compiled.
 #[cfg(feature = "compiler")]
-pub(super) fn compile(engine: &Engine, binary: &[u8], observer: &dyn wasmo_codegen::Observer) -> Result<Module> {
+#[derive(Debug)]
+pub(super) enum Manner {
+    /// In this tier at first, with this ration.
+    InTiers(Tier, Ration),
+    /// As a whole; optimised, or not.
+    Whole { optimize: bool },
+}
+
+#[cfg(feature = "compiler")]
+impl Manner {
+    /// How the next one is to be compiled, for somebody with these limits, in a store whose late modules in tiers have `code` bytes of machine code.
+    pub(super) fn new(engine: &Engine, limits: Option<&JitLimits>, code: &Arc<AtomicUsize>) -> Self {
+        let config = engine.config();
+        match config.late_link_opt_level {
+            Some(level) => Self::Whole { optimize: level == crate::OptLevel::Speed },
+            None => {
+                let optimizes = config.tunables.opt_level == wasmo_abi::tunables::OptLevel::Speed;
+                let tier = if optimizes { config.late_link_tier } else { Tier::LiftOff };
+                Self::InTiers(tier, Ration::new(code, limits))
+            }
+        }
+    }
+}
+
+/// Makes a module of which functions are compiled when they are called, if that is how late modules are compiled: on the calling thread, since it takes little.
+#[cfg(feature = "compiler")]
+pub(super) fn at_once(
+    engine: &Engine,
+    binary: &[u8],
+    limits: Option<&JitLimits>,
+    code: &Arc<AtomicUsize>,
+) -> Option<Result<Module>> {
+    match Manner::new(engine, limits, code) {
+        Manner::InTiers(tier, ration) => Some(in_tiers(engine, binary, tier, ration)),
+        Manner::Whole { .. } => None,
+    }
+}
+
+/// Without a compiler there is none.
+#[cfg(not(feature = "compiler"))]
+pub(super) fn at_once(_: &Engine, _: &[u8], _: Option<&JitLimits>, _: &Arc<AtomicUsize>) -> Option<Result<Module>> {
+    None
+}
+
+/// The bytes of a module's machine code that no ration counts.
+pub(super) fn uncounted_code(module: &Module) -> usize {
+    #[cfg(feature = "compiler")]
+    if matches!(module.origin(), Origin::Tiers { .. }) {
+        return 0;
+    }
+    module.code_size()
+}
+
+#[cfg(feature = "compiler")]
+fn in_tiers(engine: &Engine, binary: &[u8], tier: Tier, ration: Ration) -> Result<Module> {
+    check_memories(engine, binary)?;
+    crate::tier::late(engine, tier, binary, ration)
+}
+
+#[cfg(feature = "compiler")]
+fn check_memories(engine: &Engine, binary: &[u8]) -> Result<()> {
+    if !engine.config().multi_memory {
+        wasmo_codegen::validate_single_memory(binary).map_err(crate::CompileError::from)?;
+    }
+    Ok(())
+}
+
+/// Compiles all of a module on the calling thread, which has the stack for it ([`wasmo_codegen::Compiler::STACK_SIZE`]). Its code has no thunks: the engine has them.
+#[cfg(feature = "compiler")]
+pub(super) fn compile(
+    engine: &Engine,
+    binary: &[u8],
+    manner: Manner,
+    observer: &dyn wasmo_codegen::Observer,
+) -> Result<Module> {
     use crate::CompileError;
-    use crate::artifact::Origin;
     use crate::error::internal;
-    use std::sync::Arc;
     use wasmo_abi::code::{CodeUnit, ModuleCode};
     use wasmo_codegen::image::LinkedImage;
 
     let _span = tracing::debug_span!("compile late", bytes = binary.len()).entered();
-    if !engine.config().multi_memory {
-        wasmo_codegen::validate_single_memory(binary).map_err(CompileError::from)?;
-    }
-    let optimize = engine.config().late_link_opt_level == crate::OptLevel::Speed;
+    let optimize = match manner {
+        Manner::Whole { optimize } => optimize,
+        Manner::InTiers(tier, ration) => {
+            let module = in_tiers(engine, binary, tier, ration)?;
+            if let Origin::Tiers { shared, .. } = module.origin() {
+                shared.lift_off_all(module.runtime(), observer)?;
+            }
+            return Ok(module);
+        }
+    };
+    check_memories(engine, binary)?;
     let compiled = engine.compiler()?.compile_alone(binary, optimize, observer);
     let (info, image) = compiled.map_err(CompileError::from)?;
     let align = usize::try_from(LinkedImage::ALIGN).map_err(|_| internal("code is aligned beyond addresses"))?;
@@ -64,9 +153,10 @@ impl Request {
     pub(super) fn start(
         _: &Engine,
         _: &[u8],
-        _: Option<std::time::Duration>,
+        _: Option<&JitLimits>,
+        _: &Arc<AtomicUsize>,
         _: super::Urgency,
-    ) -> Result<std::sync::Arc<Self>> {
+    ) -> Result<Arc<Self>> {
         anyhow::bail!("this build of wasmo has no compiler")
     }
 

@@ -2,7 +2,7 @@
 
 use super::Urgency;
 use super::code::JitErrorCode;
-use super::compile::Request;
+use super::compile::{self, Request};
 use super::limits::JitLimits;
 use super::registry::{Linked, Registry, State, Usage};
 use super::resolve::resolve;
@@ -51,6 +51,10 @@ impl Failure {
                 Some(CompileErrorKind::Internal) | None => JitErrorCode::Internal,
             },
             Stage::Resolve => JitErrorCode::Import,
+            // What the start function called was to be compiled.
+            Stage::Start if error.downcast_ref().map(CompileError::kind) == Some(CompileErrorKind::Limit) => {
+                JitErrorCode::Limit
+            }
             Stage::Instantiate | Stage::Start => match (error.downcast_ref::<Trap>(), error.downcast_ref()) {
                 (Some(Trap::Interrupt | Trap::OutOfFuel), _) => return None,
                 (Some(_), _) => JitErrorCode::Trap,
@@ -76,12 +80,19 @@ fn request(
     limits: Option<&JitLimits>,
     urgency: Urgency,
 ) -> Result<u32, Failure> {
+    let usage = check_binary(&store.late, binary, limits)?;
+    let request = Request::start(store.engine(), binary, limits, store.late.code(), urgency);
+    let request = request.map_err(|error| Stage::Compile.failed(error))?;
+    reserve(store, host, State::Pending(request, limits.cloned()), usage)
+}
+
+/// Whether there is room for one more module; what it uses before it is compiled.
+fn check_binary(late: &Registry, binary: &[u8], limits: Option<&JitLimits>) -> Result<Usage, Failure> {
     let usage = Usage { modules: 1, wasm_bytes: binary.len(), code_bytes: 0 };
-    check(&store.late, usage, limits)?;
-    let time = limits.map(|limits| limits.compile_time);
-    let request =
-        Request::start(store.engine(), binary, time, urgency).map_err(|error| Stage::Compile.failed(error))?;
-    let state = State::Pending(request, limits.cloned());
+    check(late, usage, limits).map(|()| usage)
+}
+
+fn reserve(store: &mut StoreOpaque, host: InstanceId, state: State, usage: Usage) -> Result<u32, Failure> {
     let handle = store.late.reserve(host, state, usage);
     handle.ok_or_else(|| Stage::Limit.failed(anyhow!("all handles of late modules were used")))
 }
@@ -94,15 +105,22 @@ pub(super) fn add<T: 'static>(
     limits: Option<&JitLimits>,
 ) -> Result<u32, Failure> {
     let store = context.opaque();
-    let handle = request(store, host, binary, limits, Urgency::Now)?;
-    let added = match store.late.state(host, handle) {
-        Some(State::Pending(request, _)) => {
-            let compiled = request.wait(|| store.runtime().interrupted());
-            compiled.map_err(|error| Stage::Compile.failed(error))
+    let usage = check_binary(&store.late, binary, limits)?;
+    let (handle, compiled) = match compile::at_once(store.engine(), binary, limits, store.late.code()) {
+        Some(compiled) => {
+            let module = compiled.map_err(|error| Stage::Compile.failed(error))?;
+            (reserve(store, host, State::Linking, usage)?, Ok(module))
         }
-        _ => Err(Stage::Compile.failed(crate::error::internal("a request is missing"))),
-    }
-    .and_then(|module| link(context, host, handle, &module, limits));
+        None => {
+            let handle = request(store, host, binary, limits, Urgency::Now)?;
+            let compiled = match store.late.state(host, handle) {
+                Some(State::Pending(request, _)) => request.wait(|| store.runtime().interrupted()),
+                _ => Err(crate::error::internal("a request is missing")),
+            };
+            (handle, compiled.map_err(|error| Stage::Compile.failed(error)))
+        }
+    };
+    let added = compiled.and_then(|module| link(context, host, handle, &module, limits));
     if added.is_err() {
         context.opaque().late.withdraw(host, handle);
     }
@@ -171,9 +189,10 @@ fn link<T: 'static>(
 ) -> Result<(), Failure> {
     let store = context.opaque();
     store.late.set_state(host, handle, State::Linking);
-    check(&store.late, Usage { code_bytes: module.code_size(), ..Usage::default() }, limits)?;
+    let code_bytes = compile::uncounted_code(module);
+    check(&store.late, Usage { code_bytes, ..Usage::default() }, limits)?;
     let wasm_bytes = module.binary().map_or(0, <[u8]>::len);
-    store.late.set_usage(host, handle, Usage { modules: 1, wasm_bytes, code_bytes: module.code_size() });
+    store.late.set_usage(host, handle, Usage { modules: 1, wasm_bytes, code_bytes });
     let imports = resolve(store, host, module).map_err(|error| Stage::Resolve.failed(error))?;
     let linked = instantiate(context, module, &imports)?;
     let instance = Instance::new_handle(context.opaque().id(), linked.instance);

@@ -6,6 +6,7 @@ use super::limits::JitLimits;
 use crate::Module;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use wasmo_runtime::{InstanceId, LateId};
 
 /// The handles of one host instance go up to this.
@@ -89,6 +90,8 @@ pub(crate) struct Registry {
     /// The modules of the late modules' instances.
     modules: HashMap<InstanceId, Module>,
     usage: Usage,
+    /// The bytes of machine code of modules in tiers, of which there may be more at any time.
+    code: Arc<AtomicUsize>,
     last_error: String,
 }
 
@@ -121,7 +124,13 @@ impl Registry {
 
     /// What all late modules use.
     pub(super) fn usage(&self) -> Usage {
-        self.usage
+        let in_tiers = Usage { code_bytes: self.code.load(Ordering::Relaxed), ..Usage::default() };
+        self.usage.plus(in_tiers)
+    }
+
+    /// What modules in tiers count their machine code by.
+    pub(super) fn code(&self) -> &Arc<AtomicUsize> {
+        &self.code
     }
 
     /// Takes a handle for a module; `None` when all were used.

@@ -4,7 +4,8 @@
 //! waits for an urgent request while a guest's others can take their time; urgent ones come first, and apart from that requests are served in the order in which they came.
 
 use super::Urgency;
-use super::compile::compile;
+use super::compile::{Manner, compile};
+use super::limits::JitLimits;
 use crate::error::internal;
 use crate::tier::Busy;
 use crate::{CompileError, CompileErrorKind, Engine, Module, Result};
@@ -12,7 +13,7 @@ use anyhow::anyhow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use wasmo_codegen::Compiler;
@@ -26,6 +27,8 @@ pub(crate) struct Request {
     binary: Vec<u8>,
     /// The most that compiling may take.
     time: Option<Duration>,
+    /// How, until it is compiled.
+    manner: Mutex<Option<Manner>>,
     cancelled: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
@@ -57,12 +60,19 @@ impl wasmo_codegen::Observer for Watch<'_> {
 }
 
 impl Request {
-    /// Asks for `binary` to be compiled, in `time` at the most.
-    pub(super) fn start(engine: &Engine, binary: &[u8], time: Option<Duration>, urgency: Urgency) -> Result<Arc<Self>> {
+    /// Asks for all of `binary` to be compiled, within `limits`, in a store whose late modules in tiers have `code` bytes of machine code.
+    pub(super) fn start(
+        engine: &Engine,
+        binary: &[u8],
+        limits: Option<&JitLimits>,
+        code: &Arc<AtomicUsize>,
+        urgency: Urgency,
+    ) -> Result<Arc<Self>> {
         let request = Arc::new(Self {
             engine: engine.clone(),
             binary: binary.to_vec(),
-            time,
+            time: limits.map(|limits| limits.compile_time),
+            manner: Mutex::new(Some(Manner::new(engine, limits, code))),
             cancelled: AtomicBool::new(false),
             state: Mutex::new(State::Waiting),
             changed: Condvar::new(),
@@ -79,10 +89,14 @@ impl Request {
     fn run(&self) {
         let end = self.time.and_then(|time| Instant::now().checked_add(time));
         let watch = Watch { cancelled: &self.cancelled, end };
-        let compiled = match Busy::begin() {
-            Some(_busy) => catch_unwind(AssertUnwindSafe(|| compile(&self.engine, &self.binary, &watch)))
-                .unwrap_or_else(|_| Err(internal("the compiler panicked"))),
-            None => Err(anyhow!("the process is exiting")),
+        let manner = self.manner.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let compiled = match (Busy::begin(), manner) {
+            (Some(_busy), Some(manner)) => {
+                catch_unwind(AssertUnwindSafe(|| compile(&self.engine, &self.binary, manner, &watch)))
+                    .unwrap_or_else(|_| Err(internal("the compiler panicked")))
+            }
+            (Some(_), None) => Err(internal("a module is compiled twice")),
+            (None, _) => Err(anyhow!("the process is exiting")),
         };
         *self.state() = State::Done(compiled);
         self.changed.notify_all();

@@ -91,16 +91,10 @@ impl Learner {
     }
 
     /// Publishes code by calling `publish`, and remembers it. Of code that two threads publish for the same function, the same is the newest here as for those who call it.
-    pub(super) fn publish(
-        &self,
-        object: Option<Arc<Object>>,
-        tier: Tier,
-        functions: Vec<usize>,
-        publish: impl FnOnce(),
-    ) {
+    pub(super) fn publish(&self, object: Arc<Object>, tier: Tier, functions: Vec<usize>, publish: impl FnOnce()) {
         let mut state = self.state();
         publish();
-        if let Some(object) = object.filter(|_| !functions.is_empty()) {
+        if !functions.is_empty() {
             state.pieces.push(Piece { object, tier, functions });
         }
     }

@@ -7,17 +7,24 @@ use super::workers::{Busy, Urgency};
 use super::{Tier, TierEvent};
 use crate::artifact::Origin;
 use crate::cache::{Cache, Key};
-use crate::{CompileError, Engine, Module, Result};
+use crate::error::internal;
+use crate::late_link::Ration;
+use crate::{CompileError, CompileErrorKind, Engine, Module, Result};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
-use wasmo_abi::table::Bytes;
+use wasmo_abi::code::ModuleCode;
+use wasmo_abi::table::{Bytes, Table};
 use wasmo_abi::tier::{Learned, LoopIndex, Progress};
-use wasmo_codegen::{Compiler, NewCode, Request, Source};
+use wasmo_codegen::{Compiler, Observer, PlacedCode, Request, Source};
 use wasmo_runtime::Failure;
 use wasmo_runtime::artifact::Artifact;
+use wasmo_runtime::code_memory::CodePiece;
 use wasmo_runtime::tier::{Compile, Entries, Tiers};
+
+/// When all functions of a module are compiled one after the other, a unit is full once their bodies have so many bytes.
+const TOGETHER: usize = 16 << 10;
 
 /// How far a function has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,6 +78,14 @@ pub(crate) struct Shared {
     lifted_off: Condvar,
     /// Keeps what there is for the next run, if that is wanted.
     learner: Option<Learner>,
+    /// What a late module may have compiled.
+    ration: Option<Ration>,
+}
+
+/// What was compiled, where it is executed.
+struct Made {
+    code: PlacedCode,
+    piece: Arc<CodePiece>,
 }
 
 /// A module in tiers, as the runtime knows it.
@@ -89,9 +104,33 @@ pub(crate) fn in_tiers(engine: &Engine, binary: &[u8], place: Option<(&Cache, &K
     let (info, bytes) = (source.info().clone(), source.bytes().clone());
     let count = info.bodies.len();
     let learner = place.map(|(cache, key)| Learner::new(cache, key, thunks, count));
-    let entries = Entries::new(count, budget(engine))?;
-    let shared = Shared::new(engine, source.into(), vec![Stage::New; count], learner);
+    let tier = engine.config().tier;
+    let entries = Entries::new(count, budget(engine, tier))?;
+    let shared = Shared::new(engine, tier, source.into(), vec![Stage::New; count], learner, None);
     let tiers = Tiers { entries, compiler: Box::new(InTiers(Arc::clone(&shared))) };
+    let runtime = wasmo_runtime::Module::in_tiers(info, code, bytes, engine.types(), tiers);
+    Ok(Module::from_runtime(engine.clone(), runtime, Origin::Tiers { shared, artifact: None }))
+}
+
+/// Makes a late module of which nothing is compiled, not even thunks, since the engine has them. All its code, and its stubs, count towards `ration`.
+///
+/// # Errors
+/// When the module is malformed or invalid, there is no memory for its entries, or it is not to have so many.
+pub(crate) fn late(engine: &Engine, tier: Tier, binary: &[u8], ration: Ration) -> Result<Module> {
+    let started = Instant::now();
+    let compiler = engine.compiler()?;
+    let source = Source::new(Bytes::from(binary.to_vec())).map_err(CompileError::from)?;
+    source.validate(compiler.threads()).map_err(CompileError::from)?;
+    let (info, bytes) = (source.info().clone(), source.bytes().clone());
+    let count = info.bodies.len();
+    let entries = Entries::among_others(count, budget(engine, tier), engine.code_memory())?;
+    ration.take(entries.code_size())?;
+    ration.spend(wasmo_abi::tier::Tier::LiftOff, started.elapsed());
+    ration.check_time(wasmo_abi::tier::Tier::LiftOff)?;
+    let shared = Shared::new(engine, tier, source.into(), vec![Stage::New; count], None, Some(ration));
+    let tiers = Tiers { entries, compiler: Box::new(InTiers(Arc::clone(&shared))) };
+    let thunks = vec![None; info.types.len()];
+    let code = ModuleCode { entries: Table::default(), base: 0, thunks, units: Vec::new(), owner: Arc::new(()) };
     let runtime = wasmo_runtime::Module::in_tiers(info, code, bytes, engine.types(), tiers);
     Ok(Module::from_runtime(engine.clone(), runtime, Origin::Tiers { shared, artifact: None }))
 }
@@ -107,7 +146,8 @@ pub(crate) fn resumed(
     read: &ReadBinary,
 ) -> std::result::Result<Module, wasmo_runtime::Error> {
     let learned = artifact.learned()?;
-    let entries = Entries::new(learned.len(), budget(engine))?;
+    let tier = engine.config().tier;
+    let entries = Entries::new(learned.len(), budget(engine, tier))?;
     let stage = |row: Learned| match row.progress {
         Progress::New => Stage::New,
         Progress::LiftOff => Stage::LiftOff,
@@ -126,7 +166,7 @@ pub(crate) fn resumed(
     let source = LazySource::later(Arc::clone(read), artifact.header().wasm);
     let learner = Learner::resumed(place.0, place.1, artifact, &learned);
     let stages = learned.iter().map(stage).collect();
-    let shared = Shared::new(engine, source, stages, Some(learner));
+    let shared = Shared::new(engine, tier, source, stages, Some(learner), None);
     let tiers = Tiers { entries, compiler: Box::new(InTiers(Arc::clone(&shared))) };
     let runtime = artifact.load_in_tiers(engine.types(), tiers)?;
     shared.report(&TierEvent::Resumed { lift_off, optimized, code: runtime.code_size() });
@@ -135,8 +175,8 @@ pub(crate) fn resumed(
 }
 
 /// The budget of a function at first.
-fn budget(engine: &Engine) -> i32 {
-    if engine.config().tier == Tier::Auto { engine.config().tuning.budget } else { i32::MAX }
+fn budget(engine: &Engine, tier: Tier) -> i32 {
+    if tier == Tier::Auto { engine.config().tuning.budget } else { i32::MAX }
 }
 
 type RuntimeModule = Arc<wasmo_runtime::Module>;
@@ -156,16 +196,24 @@ impl Compile for InTiers {
 }
 
 impl Shared {
-    fn new(engine: &Engine, source: LazySource, stages: Vec<Stage>, learner: Option<Learner>) -> Arc<Self> {
+    fn new(
+        engine: &Engine,
+        tier: Tier,
+        source: LazySource,
+        stages: Vec<Stage>,
+        learner: Option<Learner>,
+        ration: Option<Ration>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             engine: engine.clone(),
             begun: source.is_for_later().then(Instant::now),
             source,
             tuning: engine.config().tuning.clone(),
-            optimizes: engine.config().tier == Tier::Auto,
+            optimizes: tier == Tier::Auto,
             state: Mutex::new(State { stages, variants: HashMap::new() }),
             lifted_off: Condvar::new(),
             learner,
+            ration,
         })
     }
 
@@ -252,12 +300,13 @@ impl Shared {
     }
 
     /// Makes code the newest of its functions.
-    fn publish(&self, module: &RuntimeModule, tier: wasmo_abi::tier::Tier, new: NewCode) {
-        let publish = || module.publish(new.unit, &new.functions, new.owner);
+    fn publish(&self, module: &RuntimeModule, tier: wasmo_abi::tier::Tier, new: Made) {
+        let PlacedCode { unit, functions, object, .. } = new.code;
+        let publish = || module.publish(unit, &functions, new.piece);
         match &self.learner {
             Some(learner) => {
-                let functions = new.functions.iter().map(|&(position, _)| position).collect();
-                learner.publish(new.object, tier, functions, publish);
+                let positions = functions.iter().map(|&(position, _)| position).collect();
+                learner.publish(object, tier, positions, publish);
             }
             None => publish(),
         }
@@ -275,12 +324,52 @@ impl Shared {
     }
 
     /// Compiles a unit on this thread, which has a stack for it. A panic in the compiler is an error like others.
-    fn make(&self, request: &Request) -> Result<NewCode> {
+    fn make(&self, request: &Request) -> Result<Made> {
         let compiler = self.engine.compiler()?;
         let source = self.source.get()?;
-        match catch_unwind(AssertUnwindSafe(|| compiler.compile_unit(source, request))) {
-            Ok(result) => Ok(result.map_err(CompileError::from)?),
-            Err(_) => anyhow::bail!("internal error: the compiler panicked"),
+        let started = Instant::now();
+        if let Some(ration) = &self.ration {
+            ration.check_time(request.tier)?;
+        }
+        let new = match catch_unwind(AssertUnwindSafe(|| compiler.compile_unit(source, request))) {
+            Ok(result) => result.map_err(CompileError::from)?,
+            Err(_) => return Err(internal("the compiler panicked")),
+        };
+        if let Some(ration) = &self.ration {
+            ration.spend(request.tier, started.elapsed());
+            ration.take(new.contents().len())?;
+        }
+        let piece = Arc::new(self.engine.code_memory().place(new.contents(), new.align())?);
+        Ok(Made { code: new.at(piece.address()), piece })
+    }
+
+    /// Compiles all functions that have no code, on this thread, which has a stack for it.
+    ///
+    /// # Errors
+    /// When they cannot be compiled, or `observer` does not want them any more.
+    pub(crate) fn lift_off_all(&self, module: &RuntimeModule, observer: &dyn Observer) -> Result<()> {
+        let source = self.source.get()?;
+        let mut next = 0;
+        loop {
+            if observer.cancelled() {
+                let message = "compilation was cancelled".to_owned();
+                return Err(CompileError { kind: CompileErrorKind::Cancelled, offset: None, message }.into());
+            }
+            let (mut functions, mut bytes) = (Vec::new(), 0);
+            let mut state = self.state();
+            while let Some(stage) = state.stages.get_mut(next).filter(|_| bytes < TOGETHER) {
+                if *stage == Stage::New {
+                    *stage = Stage::LiftingOff;
+                    functions.push(next);
+                    bytes += source.body_size(next);
+                }
+                next += 1;
+            }
+            drop(state);
+            if functions.is_empty() {
+                return Ok(());
+            }
+            self.lift_off(module, &functions, false)?;
         }
     }
 
@@ -339,11 +428,9 @@ impl Shared {
     fn lift_off(&self, module: &RuntimeModule, functions: &[usize], waited: bool) -> Result<()> {
         let started = Instant::now();
         let tier = wasmo_abi::tier::Tier::LiftOff;
-        let keep = self.learner.is_some();
-        let request = Request { tier, functions: functions.to_vec(), osr: Vec::new(), keep };
-        let made = self.make(&request);
+        let made = self.make(&Request { tier, functions: functions.to_vec(), osr: Vec::new() });
         let made = made.map(|new| {
-            let code = new.unit.size;
+            let code = new.code.unit.size;
             self.publish(module, tier, new);
             code
         });
@@ -452,11 +539,10 @@ impl Shared {
         let osr: Vec<_> = at.map(|at| (position, at)).into_iter().collect();
         let tier = wasmo_abi::tier::Tier::Optimized;
         self.mark(&functions, Stage::Optimizing);
-        let keep = self.learner.is_some();
-        let mut made = self.make(&Request { tier, functions: functions.clone(), osr: osr.clone(), keep });
+        let mut made = self.make(&Request { tier, functions: functions.clone(), osr: osr.clone() });
         if made.is_err() && functions.len() > least {
             self.mark(&functions.split_off(least), Stage::LiftOff);
-            made = self.make(&Request { tier, functions: functions.clone(), osr: osr.clone(), keep });
+            made = self.make(&Request { tier, functions: functions.clone(), osr: osr.clone() });
         }
         let mut state = self.state();
         for &function in &functions {
@@ -466,8 +552,8 @@ impl Shared {
         }
         let (code, failed) = match made {
             Ok(new) => {
-                let code = new.unit.size;
-                for &(position, at, address) in &new.osr {
+                let code = new.code.unit.size;
+                for &(position, at, address) in &new.code.osr {
                     state.variants.insert((position, at), Variant::At(address));
                 }
                 // While the state is locked: whoever finds the functions to be final finds their code as well.

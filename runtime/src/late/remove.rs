@@ -53,8 +53,7 @@ impl Store {
         let place = resident.instance;
         // SAFETY: the instance lives; it is shared until it is taken out below.
         let instance = unsafe { place.as_ref() };
-        let units = instance.module().code.units.iter();
-        let ranges: Vec<Range<usize>> = units.map(|unit| unit.start..unit.start + unit.size).collect();
+        let ranges = instance.module().code_ranges();
         // SAFETY: the host runs.
         if unsafe { frames::running(self.exec_ref(), &ranges) } {
             return Err(RemoveError::Running);

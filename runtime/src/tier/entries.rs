@@ -5,13 +5,19 @@
 //! │ VmEntry 0, 1, … │ to a page's end │ common part │ stub 0, 1, … │
 //! ```
 //!
+//! Those of a late module, of which there may be ten thousand, have no pages of their own: the stubs are a piece of a [`CodeMemory`] and the entries lie elsewhere, so that these stubs
+//! hold addresses and not distances.
+//!
 //! A stub jumps to where the entry says. At first that is the stub's own second half, which goes, with the function's position, to the common part, which saves the
 //! arguments, has the function compiled ([`wasmo_abi::builtin::Builtin::Compile`]), and jumps to it with the arguments. The instructions are in `stub_x86_64` and
 //! `stub_aarch64`.
 
-use super::stub;
+use super::{Form, stub};
+use crate::code_memory::{CodeMemory, CodePiece};
 use crate::error::Error;
 use crate::sys::mmap::{Mapping, page_size};
+use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use wasmo_abi::code::{CodeUnit, UnwindTable};
 use wasmo_abi::table::Table;
@@ -20,15 +26,24 @@ use wasmo_abi::tier::VmEntry;
 /// The entries and stubs of one module's functions.
 #[derive(Debug)]
 pub struct Entries {
-    mapping: Mapping,
+    base: NonNull<VmEntry>,
     count: usize,
-    /// Offset of the stubs' common part.
+    /// Address of the stubs' common part.
     stubs: usize,
     /// Its size in bytes.
     common: usize,
+    form: &'static Form,
+    _place: Place,
 }
 
-// SAFETY: the entries are atomic; nothing else in the mapping changes after construction.
+/// What keeps the memory of entries and stubs.
+#[derive(Debug)]
+enum Place {
+    Mapping { _mapping: Mapping },
+    Pieces { _entries: Vec<VmEntry>, _stubs: Option<CodePiece> },
+}
+
+// SAFETY: the entries are atomic; nothing else in their memory or in the stubs' changes after construction.
 unsafe impl Send for Entries {}
 // SAFETY: as above.
 unsafe impl Sync for Entries {}
@@ -41,30 +56,51 @@ impl Entries {
     pub fn new(count: usize, budget: i32) -> Result<Self, Error> {
         let common = super::common();
         let stubs = (count * size_of::<VmEntry>()).next_multiple_of(page_size());
-        let code = (common.len() + count * stub::SIZE).next_multiple_of(page_size());
+        let code = (common.len() + count * stub::NEAR.size).next_multiple_of(page_size());
         let refused = |source| Error::Os { what: format!("cannot map the entries of {count} functions"), source };
         let mut mapping = Mapping::reserve_for_code(stubs + code).map_err(refused)?;
         mapping.open(0, stubs + code).map_err(refused)?;
-        let base = mapping.base().as_ptr();
+        let base = mapping.base();
+        let (first, form) = (base.as_ptr() as usize + stubs, &stub::NEAR);
         for position in 0..count {
-            let entry = position * size_of::<VmEntry>();
-            let at = stubs + common.len() + position * stub::SIZE;
+            let (entry, at) = (position * size_of::<VmEntry>(), stubs + common.len() + position * form.size);
             let distances = super::Distances { entry: distance(at, entry), common: distance(at, stubs) };
-            let position = u32::try_from(position).map_err(|_| Error::Limit("too many functions".into()))?;
-            let code = stub::new(position, distances);
+            let code = stub::near(number(position)?, distances);
             // SAFETY: both lie within the mapping, which is writable and known to nobody else; an entry is aligned as the mapping is.
             unsafe {
-                base.add(at).cast::<[u8; stub::SIZE]>().write_unaligned(code);
-                base.add(entry).cast::<VmEntry>().write(VmEntry {
-                    code: AtomicUsize::new(base as usize + at + stub::LAZY),
-                    budget: AtomicI32::new(budget),
-                });
+                base.add(at).cast().write_unaligned(code);
+                base.add(entry).cast().write(without_code(first, common.len(), form, position, budget));
             }
         }
         // SAFETY: the common part lies within the mapping.
-        unsafe { base.add(stubs).copy_from_nonoverlapping(common.as_ptr(), common.len()) };
+        unsafe { base.add(stubs).as_ptr().copy_from_nonoverlapping(common.as_ptr(), common.len()) };
         mapping.make_executable(stubs, code).map_err(refused)?;
-        Ok(Self { mapping, count, stubs, common: common.len() })
+        let place = Place::Mapping { _mapping: mapping };
+        Ok(Self { base: base.cast(), count, stubs: first, common: common.len(), form, _place: place })
+    }
+
+    /// As [`Entries::new`], with the stubs in `memory`: for modules that may be many.
+    ///
+    /// # Errors
+    /// When there is no memory for them.
+    pub fn among_others(count: usize, budget: i32, memory: &Arc<CodeMemory>) -> Result<Self, Error> {
+        let (common, form) = (super::common(), &stub::FAR);
+        let empty = || VmEntry { code: AtomicUsize::new(0), budget: AtomicI32::new(budget) };
+        let mut entries: Vec<VmEntry> = (0..count).map(|_| empty()).collect();
+        let base = NonNull::from(&mut *entries).cast::<VmEntry>();
+        let mut code = Vec::with_capacity(common.len() + count * form.size);
+        code.extend_from_slice(common);
+        for position in 0..count {
+            let entry = base.as_ptr() as usize + position * size_of::<VmEntry>();
+            code.extend_from_slice(&stub::far(number(position)?, entry, distance(code.len(), 0)));
+        }
+        let piece = if count > 0 { Some(memory.place(&code, 1)?) } else { None };
+        let stubs = piece.as_ref().map_or(0, CodePiece::address);
+        for (position, entry) in entries.iter_mut().enumerate() {
+            *entry = without_code(stubs, common.len(), form, position, budget);
+        }
+        let place = Place::Pieces { _entries: entries, _stubs: piece };
+        Ok(Self { base, count, stubs, common: common.len(), form, _place: place })
     }
 
     /// The number of functions.
@@ -79,22 +115,27 @@ impl Entries {
 
     /// The first entry.
     pub fn base(&self) -> *const VmEntry {
-        self.mapping.base().as_ptr().cast()
+        self.base.as_ptr()
     }
 
     /// The address from which [`Entries::stub_offsets`] are distances.
     pub fn stubs(&self) -> usize {
-        self.base() as usize + self.stubs
+        self.stubs
     }
 
     /// Where the stubs are, in order.
     pub fn stub_offsets(&self) -> Table<u32> {
-        (0..self.count).map_while(|position| u32::try_from(self.common + position * stub::SIZE).ok()).collect()
+        (0..self.count).map_while(|position| u32::try_from(self.common + position * self.form.size).ok()).collect()
+    }
+
+    /// The size of the stubs in bytes.
+    pub fn code_size(&self) -> usize {
+        if self.count == 0 { 0 } else { self.common + self.count * self.form.size }
     }
 
     /// The stubs as code that a walk of the stack may come across.
     pub fn code_unit(&self) -> CodeUnit {
-        let size = self.common + self.count * stub::SIZE;
+        let size = self.code_size();
         CodeUnit {
             start: self.stubs(),
             size,
@@ -116,7 +157,7 @@ impl Entries {
 
     /// Where the newest code of the function at `position` is; `None` when it has none.
     pub fn code(&self, position: usize) -> Option<usize> {
-        let lazy = self.stubs() + self.common + position * stub::SIZE + stub::LAZY;
+        let lazy = lazy_half(self.stubs, self.common, self.form, position);
         self.entry(position).map(|entry| entry.code.load(Ordering::Acquire)).filter(|&code| code != lazy)
     }
 
@@ -138,6 +179,21 @@ impl Entries {
             entry.budget.store(budget, Ordering::Relaxed);
         }
     }
+}
+
+/// The entry of a function that has no code.
+fn without_code(stubs: usize, common: usize, form: &Form, position: usize, budget: i32) -> VmEntry {
+    let code = AtomicUsize::new(lazy_half(stubs, common, form, position));
+    VmEntry { code, budget: AtomicI32::new(budget) }
+}
+
+/// The address of the half of a stub that has the function compiled.
+fn lazy_half(stubs: usize, common: usize, form: &Form, position: usize) -> usize {
+    stubs + common + position * form.size + form.lazy
+}
+
+fn number(position: usize) -> Result<u32, Error> {
+    u32::try_from(position).map_err(|_| Error::Limit("too many functions".into()))
 }
 
 /// How far it is from one offset to another.

@@ -58,6 +58,15 @@ unsafe extern "C" {
     fn wasmo_lazy_end();
 }
 
+/// How stubs of one kind look.
+#[derive(Debug)]
+struct Form {
+    /// The size of a stub in bytes.
+    size: usize,
+    /// Offset in it of the half that has the function compiled.
+    lazy: usize,
+}
+
 /// How far it is from a stub to what it refers to.
 struct Distances {
     entry: i64,

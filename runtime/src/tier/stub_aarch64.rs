@@ -2,43 +2,74 @@
 //!
 //! The common part is written once, below, and copied to each module's stubs: it finds everything through the context, so that it runs anywhere.
 
+use super::Form;
 use std::arch::global_asm;
 use std::mem::offset_of;
 use wasmo_abi::builtin::VmBuiltins;
 use wasmo_abi::vm::{VmContext, VmExecContext};
 
-/// The size of a stub in bytes.
-pub(super) const SIZE: usize = 32;
-/// Offset in a stub of the part that has the function compiled.
-pub(super) const LAZY: usize = 20;
+/// Stubs near their entries.
+pub(super) const NEAR: Form = Form { size: 32, lazy: 20 };
+/// Stubs whose entries are anywhere.
+pub(super) const FAR: Form = Form { size: 32, lazy: 12 };
 
 /// Bytes of the common part's frame: the frame record, one value, eight integer and eight vector arguments.
 const FRAME: usize = 224;
 
-/// The stub of the function at `position`.
+/// The stub of the function at `position`, near its entry.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "bit fields of instructions; a module has at most a million functions, of 48 bytes here"
 )]
-pub(super) fn new(position: u32, to: super::Distances) -> [u8; SIZE] {
+pub(super) fn near(position: u32, to: super::Distances) -> [u8; NEAR.size] {
     let low = to.entry as u32 & 0xffff;
     let high = (to.entry >> 16) as u32 & 0xffff;
-    let words: [u32; SIZE / 4] = [
-        0x1000_0010,                                                  // adr x16, .
-        0x92a0_0011 | ((!high & 0xffff) << 5), // movn x17, !high, lsl 16: a negative distance of at most 32 bits
-        0xf280_0011 | (low << 5),              // movk x17, low
-        0xf871_6a10,                           // ldr x16, [x16, x17]
-        0xd61f_0200,                           // br x16
-        0x5280_0010 | ((position & 0xffff) << 5), // movz w16, position
-        0x72a0_0010 | ((position >> 16) << 5), // movk w16, position >> 16, lsl 16
-        0x1400_0000 | (((to.common - 28) >> 2) as u32 & 0x03ff_ffff), // b common
-    ];
-    let mut code = [0; SIZE];
+    let mut code = [0; NEAR.size];
+    write(
+        &mut code,
+        &[
+            0x1000_0010,                           // adr x16, .
+            0x92a0_0011 | ((!high & 0xffff) << 5), // movn x17, !high, lsl 16: a negative distance of at most 32 bits
+            0xf280_0011 | (low << 5),              // movk x17, low
+            0xf871_6a10,                           // ldr x16, [x16, x17]
+            0xd61f_0200,                           // br x16
+        ],
+    );
+    write(&mut code[NEAR.lazy..], &lazy(position, to.common - 20));
+    code
+}
+
+/// The stub of the function at `position`, whose entry is at the address `entry`; `common` is the distance to the common part.
+pub(super) fn far(position: u32, entry: usize, common: i64) -> [u8; FAR.size] {
+    let mut code = [0; FAR.size];
+    write(
+        &mut code,
+        &[
+            0x5800_00d0, // ldr x16, the address at 24
+            0xf940_0210, // ldr x16, [x16]
+            0xd61f_0200, // br x16
+        ],
+    );
+    write(&mut code[FAR.lazy..], &lazy(position, common - 12));
+    code[24..].copy_from_slice(&entry.to_le_bytes());
+    code
+}
+
+/// The half of a stub that has the function compiled; `common` is its distance to the common part.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bit fields of instructions")]
+fn lazy(position: u32, common: i64) -> [u32; 3] {
+    [
+        0x5280_0010 | ((position & 0xffff) << 5),                 // movz w16, position
+        0x72a0_0010 | ((position >> 16) << 5),                    // movk w16, position >> 16, lsl 16
+        0x1400_0000 | (((common - 8) >> 2) as u32 & 0x03ff_ffff), // b common
+    ]
+}
+
+fn write(code: &mut [u8], words: &[u32]) {
     for (place, word) in code.chunks_exact_mut(4).zip(words) {
         place.copy_from_slice(&word.to_le_bytes());
     }
-    code
 }
 
 global_asm!(

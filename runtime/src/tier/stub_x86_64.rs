@@ -2,32 +2,54 @@
 //!
 //! The common part is written once, below, and copied to each module's stubs: it finds everything through the context, so that it runs anywhere.
 
+use super::Form;
 use std::arch::global_asm;
 use std::mem::offset_of;
 use wasmo_abi::builtin::VmBuiltins;
 use wasmo_abi::vm::{VmContext, VmExecContext};
 
-/// The size of a stub in bytes.
-pub(super) const SIZE: usize = 16;
-/// Offset in a stub of the part that has the function compiled.
-pub(super) const LAZY: usize = 6;
+/// Stubs near their entries.
+pub(super) const NEAR: Form = Form { size: 16, lazy: 6 };
+/// Stubs whose entries are anywhere.
+pub(super) const FAR: Form = Form { size: 24, lazy: 12 };
 
 /// Bytes of the common part's frame, without the return address: one value, six integer and eight vector arguments, and what aligns the stack.
 const FRAME: usize = 216;
 
-/// The stub of the function at `position`.
+/// The stub of the function at `position`, near its entry.
 #[allow(clippy::cast_possible_truncation, reason = "a module has at most a million functions, of 32 bytes here")]
-pub(super) fn new(position: u32, to: super::Distances) -> [u8; SIZE] {
-    let mut code = [0; SIZE];
+pub(super) fn near(position: u32, to: super::Distances) -> [u8; NEAR.size] {
+    let mut code = [0; NEAR.size];
     // jmp qword ptr [rip + entry]
     code[..2].copy_from_slice(&[0xff, 0x25]);
     code[2..6].copy_from_slice(&((to.entry - 6) as i32).to_le_bytes());
+    code[6..].copy_from_slice(&lazy(position, to.common - 6));
+    code
+}
+
+/// The stub of the function at `position`, whose entry is at the address `entry`; `common` is the distance to the common part.
+pub(super) fn far(position: u32, entry: usize, common: i64) -> [u8; FAR.size] {
+    // int3 fills it up.
+    let mut code = [0xcc; FAR.size];
+    // mov rax, entry
+    code[..2].copy_from_slice(&[0x48, 0xb8]);
+    code[2..10].copy_from_slice(&entry.to_le_bytes());
+    // jmp qword ptr [rax]
+    code[10..12].copy_from_slice(&[0xff, 0x20]);
+    code[12..22].copy_from_slice(&lazy(position, common - 12));
+    code
+}
+
+/// The half of a stub that has the function compiled; `common` is its distance to the common part.
+#[allow(clippy::cast_possible_truncation, reason = "a module has at most a million functions, of 32 bytes here")]
+fn lazy(position: u32, common: i64) -> [u8; 10] {
+    let mut code = [0; 10];
     // mov eax, position
-    code[6] = 0xb8;
-    code[7..11].copy_from_slice(&position.to_le_bytes());
+    code[0] = 0xb8;
+    code[1..5].copy_from_slice(&position.to_le_bytes());
     // jmp common
-    code[11] = 0xe9;
-    code[12..].copy_from_slice(&((to.common - 16) as i32).to_le_bytes());
+    code[5] = 0xe9;
+    code[6..].copy_from_slice(&((common - 10) as i32).to_le_bytes());
     code
 }
 

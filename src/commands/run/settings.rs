@@ -33,10 +33,11 @@ impl Settings {
     pub(super) fn new(args: &RunArgs, file: &Path, input: &Input) -> Result<Self> {
         let mut config = Config::new();
         config.consume_fuel(args.fuel.is_some()).strict_traps(args.strict_traps);
-        // A guest that goes to the trouble of making code has found out that it is worth it.
-        config.late_link_opt_level(if args.jit_opt_level == "0" { OptLevel::None } else { OptLevel::Speed });
         #[cfg(feature = "compiler")]
         tiers(args, &mut config);
+        if let Some(level) = &args.jit_opt_level {
+            config.late_link_opt_level(if level == "0" { OptLevel::None } else { OptLevel::Speed });
+        }
         let Input::Artifact(artifact) = input else { return Ok(Self { config, fuel: args.fuel, epochs: false }) };
         let info = &artifact.info;
         let wanted = [
@@ -76,11 +77,12 @@ impl Settings {
 /// When code is compiled, and who is told.
 #[cfg(feature = "compiler")]
 fn tiers(args: &RunArgs, config: &mut Config) {
-    config.tier(match args.tier {
+    let tier = |tier| match tier {
         TierArg::Auto => Tier::Auto,
         TierArg::LiftOff => Tier::LiftOff,
         TierArg::Optimized => Tier::Optimized,
-    });
+    };
+    config.tier(tier(args.tier)).late_link_tier(tier(args.jit_tier));
     if args.trace_tiers {
         let start = std::time::Instant::now();
         config.tier_observer(move |event| {

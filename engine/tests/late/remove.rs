@@ -1,8 +1,6 @@
 //! Late modules that are removed: what becomes of everything that referred to them.
 
-mod common;
-
-use common::trap;
+use crate::common::trap;
 use wasmo::late_link::RemoveError;
 use wasmo::{
     Caller, Engine, Extern, Func, Instance, LateModule, Linker, Memory, Module, Ref, Result, Store, Table, Trap, Val,
@@ -65,7 +63,7 @@ struct World {
 
 impl World {
     fn new() -> Result<Self> {
-        let engine = Engine::default();
+        let engine = Engine::new(&crate::config())?;
         let mut linker = Linker::<Host>::new(&engine);
         linker.func_wrap("host", "remove", |mut caller: Caller<'_, Host>| -> i32 {
             let late = caller.data().late.expect("there is something to remove");
@@ -261,7 +259,7 @@ fn what_others_import_from_stays() -> Result<()> {
     let func = exporting.get_export(&mut world.store, "func").unwrap();
     let instance = Instance::new(&mut world.store, &module, &[func])?;
     assert_eq!(exporting.remove(&mut world.store), Err(RemoveError::Imported(1)));
-    common::run(&mut world.store, instance, "f")
+    crate::common::run(&mut world.store, instance, "f")
 }
 
 #[test]
@@ -331,7 +329,7 @@ fn a_start_function_that_traps_leaves_no_functions() -> Result<()> {
 
 #[test]
 fn memories_and_tables_count_until_they_are_removed() -> Result<()> {
-    let engine = Engine::default();
+    let engine = Engine::new(&crate::config())?;
     let mut store = Store::new(&engine, wasmo::StoreLimitsBuilder::new().memories(1).tables(1).build());
     store.limiter(|limits| limits);
     let instance = Instance::new(&mut store, &Module::new(&engine, "(module)")?, &[])?;

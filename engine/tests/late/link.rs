@@ -1,12 +1,10 @@
 //! Late linking: modules added to instances that live, by the host and by guests.
 
-mod common;
-
-use common::{instance, names, trap};
+use crate::common::{instance_with, names, trap};
 use wasmo::late_link::{JitErrorCode, JitLimits, add_disabled_to_linker, add_to_linker};
 use wasmo::{
-    Caller, CompileError, CompileErrorKind, Config, Engine, Extern, ImportError, Instance, Linker, Module, Ref, Result,
-    Store, Trap,
+    Caller, CompileError, CompileErrorKind, Engine, Extern, ImportError, Instance, Linker, Module, Ref, Result, Store,
+    Trap,
 };
 
 /// A guest that lends its memory and its table, and calls what is in the table.
@@ -35,6 +33,11 @@ fn patch(function: &str) -> String {
                 (i32.store (i32.const 16) (table.grow $table (ref.func $new) (i32.const 1))))
             (start $patch))"#
     )
+}
+
+/// An instance of a module without imports, in a store of its own.
+fn instance(text: &str) -> Result<(Store<()>, Instance)> {
+    instance_with(&Engine::new(&crate::config())?, (), text, |_| Vec::new())
 }
 
 fn apply<T: 'static>(store: &mut Store<T>, instance: Instance, index: i32, argument: i32) -> Result<i32> {
@@ -93,7 +96,7 @@ fn late_modules_import_from_one_another() -> Result<()> {
 
 #[test]
 fn families_of_late_modules_are_apart() -> Result<()> {
-    let engine = Engine::default();
+    let engine = Engine::new(&crate::config())?;
     let module = Module::new(&engine, HOST)?;
     let mut store = Store::new(&engine, ());
     let one = Instance::new(&mut store, &module, &[])?;
@@ -180,7 +183,7 @@ fn failures_leave_the_instance_as_it_was() -> Result<()> {
 
 #[test]
 fn a_host_function_adds_modules_while_the_guest_runs() -> Result<()> {
-    let engine = Engine::default();
+    let engine = Engine::new(&crate::config())?;
     let mut linker = Linker::<()>::new(&engine);
     linker.func_wrap("host", "compile", |mut caller: Caller<'_, ()>, factor: i32| -> Result<()> {
         let instance = caller.instance().expect("a guest calls");
@@ -215,7 +218,7 @@ fn a_host_function_adds_modules_while_the_guest_runs() -> Result<()> {
 
 #[test]
 fn instances_loaded_from_artefacts_take_late_modules() -> Result<()> {
-    let engine = Engine::default();
+    let engine = Engine::new(&crate::config())?;
     let artifact = engine.precompile_module(HOST.as_bytes())?;
     // SAFETY: the artefact was just made here.
     let module = unsafe { Module::deserialize(&engine, &artifact)? };
@@ -229,7 +232,7 @@ fn instances_loaded_from_artefacts_take_late_modules() -> Result<()> {
 #[test]
 fn late_modules_do_not_count_as_instances() -> Result<()> {
     let (mut store, instance) = {
-        let engine = Engine::default();
+        let engine = Engine::new(&crate::config())?;
         let module = Module::new(&engine, HOST)?;
         let mut store = Store::new(&engine, wasmo::StoreLimitsBuilder::new().instances(1).memories(2).build());
         store.limiter(|limits| limits);
@@ -265,7 +268,7 @@ struct Guest {
 
 impl Guest {
     fn new(define: impl FnOnce(&mut Linker<()>) -> Result<()>) -> Result<Self> {
-        let engine = Engine::default();
+        let engine = Engine::new(&crate::config())?;
         let mut linker = Linker::new(&engine);
         define(&mut linker)?;
         let mut store = Store::new(&engine, ());
@@ -335,7 +338,7 @@ fn wild_pointers_are_answered_with_a_code() -> Result<()> {
 
 #[test]
 fn a_caller_without_a_memory_is_told_so() -> Result<()> {
-    let engine = Engine::default();
+    let engine = Engine::new(&crate::config())?;
     let mut linker = Linker::<()>::new(&engine);
     add_to_linker(&mut linker, JitLimits::default())?;
     let module = Module::new(
@@ -406,7 +409,7 @@ fn an_interruption_in_a_start_function_ends_the_guest() -> Result<()> {
 
 #[test]
 fn errors_of_host_functions_in_a_start_function_end_the_guest() -> Result<()> {
-    let engine = Engine::default();
+    let engine = Engine::new(&crate::config())?;
     let mut linker = Linker::<()>::new(&engine);
     add_to_linker(&mut linker, JitLimits::default())?;
     linker.func_wrap("host", "fail", || -> Result<()> { wasmo::bail!("the host has had enough") })?;
@@ -425,7 +428,7 @@ fn errors_of_host_functions_in_a_start_function_end_the_guest() -> Result<()> {
 /// Late code that calls the host acts for the instance that it was added to.
 #[test]
 fn the_caller_of_a_host_function_is_the_host_instance() -> Result<()> {
-    let engine = Engine::default();
+    let engine = Engine::new(&crate::config())?;
     let mut linker = Linker::<()>::new(&engine);
     linker.func_wrap("host", "first_byte", |mut caller: Caller<'_, ()>| -> i32 {
         let memory = caller.get_export("memory").and_then(Extern::into_memory).expect("the caller has a memory");
@@ -453,7 +456,7 @@ fn the_caller_of_a_host_function_is_the_host_instance() -> Result<()> {
 
 #[test]
 fn late_modules_work_with_fuel_and_epochs() -> Result<()> {
-    let mut config = Config::new();
+    let mut config = crate::config();
     config.consume_fuel(true);
     let engine = Engine::new(&config)?;
     let mut store = Store::new(&engine, ());

@@ -21,7 +21,7 @@ struct World {
 
 impl World {
     fn new(limits: JitLimits) -> Result<Self> {
-        let engine = Engine::default();
+        let engine = Engine::new(&crate::config())?;
         let mut linker = Linker::new(&engine);
         add_to_linker(&mut linker, limits)?;
         let mut store = Store::new(&engine, ());
