@@ -1,6 +1,7 @@
 //! What the compiler hands to the runtime: addresses of linked code, and the tables that explain an address.
 
 use crate::index::{FuncIndex, TypeIndex};
+use crate::offsets::WasmOffsets;
 use crate::table::{Bytes, Row, Table};
 use crate::vm::EnterThunk;
 use std::any::Any;
@@ -25,8 +26,8 @@ pub struct CodeUnit {
     pub size: usize,
     /// The functions in it, by ascending offset, without overlap; `None` for thunks.
     pub functions: Table<FunctionRange>,
-    /// By ascending code offset: from there to the next entry, code belongs to the wasm operator at this offset in the module.
-    pub wasm_offsets: Table<WasmOffset>,
+    /// Which operators of the module the code belongs to.
+    pub wasm_offsets: WasmOffsets,
     /// The unit's call frame information.
     pub unwind: UnwindTable,
 }
@@ -52,27 +53,6 @@ impl Row for FunctionRange {
 
     fn write(self, word: impl FnMut(u32)) {
         [self.offset, self.size, self.func.map_or(u32::MAX, |func| func.0)].into_iter().for_each(word);
-    }
-}
-
-/// One row of the table from code to wasm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WasmOffset {
-    /// Offset in the unit from which the row holds.
-    pub code: u32,
-    /// Offset in the module's bytes, or `u32::MAX` for code that belongs to no operator.
-    pub wasm: u32,
-}
-
-impl Row for WasmOffset {
-    const SIZE: usize = 8;
-
-    fn read(words: impl Fn(usize) -> u32) -> Self {
-        Self { code: words(0), wasm: words(1) }
-    }
-
-    fn write(self, word: impl FnMut(u32)) {
-        [self.code, self.wasm].into_iter().for_each(word);
     }
 }
 

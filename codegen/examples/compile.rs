@@ -100,7 +100,7 @@ fn run(options: &Options, bytes: &[u8]) -> Result<(), Error> {
     let started = Instant::now();
     let compiled = compiler.compile(&info, bytes, &())?;
     let code = compiler.link(&info, compiled)?;
-    let rows: usize = code.units.iter().map(|unit| unit.wasm_offsets.len()).sum();
+    let rows: usize = code.units.iter().map(|unit| unit.wasm_offsets.iter().count()).sum();
     let unwind: usize = code.units.iter().map(|unit| unit.unwind.eh_frame.len()).sum();
     println!(
         "functions {}  code {} bytes  offsets {rows} rows  unwind {unwind} bytes",

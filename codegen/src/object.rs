@@ -13,8 +13,9 @@ use gimli::{DebugLine, DebugLineOffset, EndianSlice, LittleEndian};
 use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader, Rela, SectionHeader, SectionTable, Sym, SymbolTable};
 use object::{LittleEndian as ElfLittle, SectionIndex};
-use wasmo_abi::code::{FunctionRange, UnwindTable, WasmOffset};
+use wasmo_abi::code::{FunctionRange, UnwindTable};
 use wasmo_abi::index::{FuncIndex, TypeIndex};
+use wasmo_abi::offsets::WasmOffset;
 use wasmo_abi::symbol;
 use wasmo_abi::tier::LoopIndex;
 

@@ -38,7 +38,7 @@ fn trap_in(unit: &CodeUnit, func: FuncIndex, code: TrapCode) -> u32 {
 }
 
 fn wasm_offset(unit: &CodeUnit, code: u32) -> u32 {
-    unit.wasm_offsets.last_before(|row| row.code <= code).expect("a row covers the code").wasm
+    unit.wasm_offsets.find(code).expect("a row covers the code")
 }
 
 /// Where in the module the only operator of its kind in a function's body stands.

@@ -21,10 +21,13 @@
 
 mod contents;
 mod info;
+mod known;
 
 pub use contents::{ArtifactContents, ArtifactFunction, ArtifactHalf};
 pub use info::ArtifactInfo;
+pub(crate) use known::load_known;
 
+use crate::cache::Cache;
 use crate::{Engine, Module, Result};
 use anyhow::{Context, bail};
 use info::choices;
@@ -94,7 +97,7 @@ impl Module {
     /// can have changed them on. Damage by accident is found; intent is not.
     pub unsafe fn deserialize(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Self> {
         let artifact = Artifact::from_bytes(bytes.as_ref()).context("cannot load the artefact")?;
-        Self::from_artifact(engine, artifact).context("cannot load the artefact")
+        Self::from_artifact(engine, artifact, None).context("cannot load the artefact")
     }
 
     /// The module in the artefact in a file.
@@ -108,7 +111,7 @@ impl Module {
         let path = path.as_ref();
         let load = || {
             let artifact = Artifact::open(File::open(path)?)?;
-            Self::from_artifact(engine, artifact)
+            Self::from_artifact(engine, artifact, None)
         };
         load().with_context(|| format!("cannot load {}", path.display()))
     }
@@ -121,7 +124,19 @@ impl Module {
     /// # Safety
     /// As for [`Module::deserialize_file`].
     pub unsafe fn deserialize_open_file(engine: &Engine, file: File) -> Result<Self> {
-        Self::from_artifact(engine, Artifact::open(file)?)
+        Self::from_artifact(engine, Artifact::open(file)?, None)
+    }
+
+    /// As [`Module::deserialize_open_file`], without computing the checksum of a large artefact where `cache`, if it exists, knows that it is right: because a process of the same user has
+    /// computed it since the system was started, and the file has not changed.
+    ///
+    /// # Errors
+    /// As for [`Module::deserialize_file`].
+    ///
+    /// # Safety
+    /// As for [`Module::deserialize_file`].
+    pub unsafe fn deserialize_known_file(engine: &Engine, file: File, cache: &Cache) -> Result<Self> {
+        Self::from_artifact(engine, Artifact::open(file)?, Some(cache))
     }
 
     /// Another name for [`Module::deserialize_file`].
@@ -136,10 +151,14 @@ impl Module {
         unsafe { Self::deserialize_file(engine, path) }
     }
 
-    pub(crate) fn from_artifact(engine: &Engine, artifact: Artifact) -> Result<Self> {
+    fn from_artifact(engine: &Engine, artifact: Artifact, cache: Option<&Cache>) -> Result<Self> {
         engine.check_tunables(&artifact.header().tunables)?;
         let artifact = Arc::new(artifact);
-        let runtime = artifact.load(engine.types())?;
+        let load = || artifact.load(engine.types());
+        let runtime = match cache {
+            Some(cache) => load_known(cache, &artifact, load)?,
+            None => load()?,
+        };
         Ok(Self::from_runtime(engine.clone(), runtime, Origin::Artifact(artifact)))
     }
 

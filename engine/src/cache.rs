@@ -25,7 +25,7 @@
 //!
 //! # What is where
 //!
-//! `secret`; `modules/KEY.wasmo`, the entries; `index/`, hashes of source files that were hashed before (`index`); `tmp/`, files that are being
+//! `secret`; `modules/KEY.wasmo`, the entries; `index/`, what is known of files that were read before (`index`); `tmp/`, files that are being
 //! written; `lock`, which the process has locked that tidies up; `improving`, likewise; `CACHEDIR.TAG`. All of it is made by the first insertion. A hit costs about a dozen
 //! system calls: directory, secret and entry are opened and looked at, and nothing is listed.
 
@@ -36,6 +36,7 @@ mod evict;
 mod index;
 mod key;
 mod secret;
+mod verified;
 
 pub use config::CacheConfig;
 pub use error::CacheError;
@@ -44,6 +45,7 @@ pub use key::{Key, SourceHash};
 pub use secret::Seal;
 
 use directory::{Directory, Existing};
+use index::Known;
 use secret::Secret;
 use std::fs::File;
 use std::io::{self, Read};
@@ -160,9 +162,9 @@ impl Cache {
         let metadata = file.metadata()?;
         let identity = index::Identity::of(&metadata);
         if let (Some(opened), Some(identity)) = (&opened, &identity)
-            && let Some(hash) = index::find(&opened.directory, &opened.secret, identity)
+            && let Some(hash) = index::find(&opened.directory, &opened.secret, identity, Known::Source)
         {
-            return Ok(Source { hash, bytes: None });
+            return Ok(Source { hash: SourceHash::from_bytes(hash), bytes: None });
         }
         let mut bytes = Vec::new();
         // A hint, and only a hint: what a special file says of its size is nothing to rely on.
@@ -174,7 +176,7 @@ impl Cache {
         if let (Some(opened), Some(identity)) = (opened, identity)
             && index::Identity::of(&file.metadata()?) == Some(identity)
         {
-            index::record(&opened.directory, &opened.secret, &identity, hash);
+            index::record(&opened.directory, &opened.secret, &identity, Known::Source, hash.as_bytes());
         }
         Ok(Source { hash, bytes: Some(bytes) })
     }

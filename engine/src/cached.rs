@@ -6,7 +6,7 @@
 //! An entry that is no good is removed. One that is good but that the system does not let us use where it lies (a file system that is mounted `noexec`)
 //! is copied to memory.
 
-use crate::artifact::Origin;
+use crate::artifact::{Origin, load_known};
 use crate::cache::{Cache, CacheError, Entry, Key, SourceHash};
 use crate::tier::{ReadBinary, Tier};
 use crate::{CompileObserver, Config, Engine, Module, Result};
@@ -259,7 +259,7 @@ fn open(
     if !is_sealed(cache, key, &artifact) {
         return Err(Refused::NoGood(artifact::ArtifactError::Damaged("origin").into()));
     }
-    match load(&artifact) {
+    match load_known(cache, &artifact, || load(&artifact)) {
         Err(Error::Os { what, source }) => {
             tracing::debug!("an entry of the cache is copied to memory: {what}: {source}");
             Ok(load(&Arc::new(Artifact::from_bytes(artifact.bytes()?)?))?)

@@ -23,6 +23,7 @@ use wasmo_abi::artifact::{ArtifactError, Description, HEADER_OFFSET, Half, Heade
 use wasmo_abi::code::{CodeUnit, ModuleCode, Thunks, UnwindTable};
 use wasmo_abi::index::MemoryIndex;
 use wasmo_abi::module::ModuleInfo;
+use wasmo_abi::offsets::WasmOffsets;
 use wasmo_abi::table::{self, Bytes, Table};
 use wasmo_abi::tier::{Learned, NO_CODE};
 
@@ -88,6 +89,11 @@ impl Artifact {
     /// What the file says of itself.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// The file.
+    pub fn file(&self) -> &File {
+        &self.file
     }
 
     /// How the file begins: as far as the end of its header, and further.
@@ -202,12 +208,34 @@ impl Artifact {
         Ok((image.memory, mapped.ok_or_else(outside)?))
     }
 
+    /// Whether this process has found the hot half of this state of the file to be as it was written. Never where the system does not tell states of the file apart.
+    pub fn is_verified(&self) -> bool {
+        let Some(id) = self.id else { return false };
+        let verified = VERIFIED.lock().unwrap_or_else(PoisonError::into_inner);
+        verified.as_ref().is_some_and(|verified| verified.contains(&id))
+    }
+
+    /// Takes somebody else's word for what [`Artifact::is_verified`] says.
+    ///
+    /// # Safety
+    /// The hot half of the file must be as the header's checksum says.
+    pub unsafe fn assume_verified(&self) {
+        self.remember_verified();
+    }
+
+    fn remember_verified(&self) {
+        let Some(id) = self.id else { return };
+        let mut verified = VERIFIED.lock().unwrap_or_else(PoisonError::into_inner);
+        let verified = verified.get_or_insert_default();
+        if verified.len() >= MAX_VERIFIED {
+            verified.clear();
+        }
+        verified.insert(id);
+    }
+
     fn verify_hot(&self) -> Result<(), Error> {
-        if let Some(id) = self.id {
-            let verified = VERIFIED.lock().unwrap_or_else(PoisonError::into_inner);
-            if verified.as_ref().is_some_and(|verified| verified.contains(&id)) {
-                return Ok(());
-            }
+        if self.is_verified() {
+            return Ok(());
         }
         let size = usize::try_from(self.header.hot_size).map_err(|_| ArtifactError::Damaged("code"))?;
         if size <= self.hot.len() {
@@ -218,14 +246,7 @@ impl Artifact {
             let half = half.map_err(|source| Error::Os { what: "cannot map the artefact".into(), source })?;
             self.header.verify_hot(half.as_ref())?;
         }
-        if let Some(id) = self.id {
-            let mut verified = VERIFIED.lock().unwrap_or_else(PoisonError::into_inner);
-            let verified = verified.get_or_insert_default();
-            if verified.len() >= MAX_VERIFIED {
-                verified.clear();
-            }
-            verified.insert(id);
-        }
+        self.remember_verified();
         Ok(())
     }
 }
@@ -275,7 +296,7 @@ impl Parts<'_> {
             start,
             size: text.len(),
             functions: Table::from_bytes(self.get(Part::Functions)).ok_or_else(short)?,
-            wasm_offsets: Table::from_bytes(self.get(Part::WasmOffsets)).ok_or_else(short)?,
+            wasm_offsets: WasmOffsets::from_bytes(self.get(Part::WasmOffsets)),
             unwind,
         };
         Ok(ModuleCode {

@@ -125,9 +125,7 @@ fn explain(unit: &CodeUnit, offset: u32) -> (Option<FuncIndex>, Option<u32>) {
         .last_before(|range| range.offset <= offset)
         .filter(|range| offset - range.offset < range.size)
         .and_then(|range| range.func);
-    let wasm_offset =
-        unit.wasm_offsets.last_before(|row| row.code <= offset).map(|row| row.wasm).filter(|&wasm| wasm != u32::MAX);
-    (func, wasm_offset)
+    (func, unit.wasm_offsets.find(offset))
 }
 
 impl Location {
@@ -141,7 +139,8 @@ impl Location {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasmo_abi::code::{FunctionRange, UnwindTable, WasmOffset};
+    use wasmo_abi::code::{FunctionRange, UnwindTable};
+    use wasmo_abi::offsets::WasmOffset;
 
     #[test]
     fn offsets_are_explained_by_the_row_that_covers_them() {

@@ -67,21 +67,28 @@ fn execute(args: &RunArgs, file: &Path, guest_args: &[String], stop: &Stop, stat
     let input = stats.time(Phase::Read, || input::open(file))?;
     let settings = Settings::new(args, file, &input)?;
     let engine = settings.engine()?;
-    let modules = Modules::new(engine.clone(), args, stop);
+    let loader = Modules::new(engine.clone(), args, stop);
     let preloads = args.preloads.iter().map(|(name, file)| {
         let input = stats.time(Phase::Read, || input::open(file))?;
-        Ok((name, modules.load(file, input, stats)?))
+        Ok((name, loader.load(file, input, stats)?))
     });
     let preloads = preloads.collect::<Result<Vec<_>>>()?;
-    let module = modules.load(file, input, stats)?;
+    let module = loader.load(file, input, stats)?;
 
     let host = Host { wasi: wasi(args, file, guest_args)?, budget: Budget::new(args.max_memory) };
     let mut store = Store::new(&engine, host);
     store.limiter(|host| &mut host.budget);
     settings.apply(&mut store)?;
     let mut linker = Linker::new(&engine);
-    wasmo_wasi::add_to_linker(&mut linker, |host: &mut Host| &mut host.wasi)?;
-    wasmo_wasi::add_snapshot0_to_linker(&mut linker, |host: &mut Host| &mut host.wasi)?;
+    // Functions that nobody imports are not defined: there are a hundred, and a short program is over in the time that takes.
+    let modules = || preloads.iter().map(|(_, module)| module).chain([&module]);
+    let is_imported = |name| modules().flat_map(Module::imports).any(|import| import.module() == name);
+    if is_imported(wasmo_wasi::MODULE) {
+        wasmo_wasi::add_to_linker(&mut linker, |host: &mut Host| &mut host.wasi)?;
+    }
+    if is_imported(wasmo_wasi::MODULE_SNAPSHOT0) {
+        wasmo_wasi::add_snapshot0_to_linker(&mut linker, |host: &mut Host| &mut host.wasi)?;
+    }
     jit::add_to_linker(&mut linker, args)?;
 
     stop.watch(store.interrupt_handle());
@@ -94,7 +101,7 @@ fn execute(args: &RunArgs, file: &Path, guest_args: &[String], stop: &Stop, stat
         let instance = instantiate(&mut store, &linker, &module, &format!("`{}`", file.display()), stats)?;
         call(&mut store, instance, &module, args, file, guest_args, stats)
     })();
-    stats.time(Phase::Keep, || modules.keep(args));
+    stats.time(Phase::Keep, || loader.keep(args));
     #[cfg(feature = "compiler")]
     stats.set_tiers(engine.tier_stats());
     let failed = result.as_ref().is_err_and(|error| error.downcast_ref() != Some(&I32Exit(0)));

@@ -27,8 +27,9 @@ use object::elf::{self, FileHeader64, RelocationType};
 use object::read::elf::{FileHeader, Rela, SectionHeader, SectionTable, Sym, SymbolTable};
 use object::{LittleEndian, SectionIndex};
 use wasmo_abi::artifact::ThunkOffsets;
-use wasmo_abi::code::{FunctionRange, WasmOffset};
+use wasmo_abi::code::FunctionRange;
 use wasmo_abi::index::{EntityIndex, FuncIndex, TypeIndex};
+use wasmo_abi::offsets::WasmOffset;
 use wasmo_abi::symbol;
 use wasmo_abi::tier::NO_CODE;
 

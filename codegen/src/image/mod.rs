@@ -22,9 +22,10 @@ use frames::Frames;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use wasmo_abi::artifact::{Header, Part, ThunkOffsets};
-use wasmo_abi::code::{FunctionRange, UnwindTable, WasmOffset};
+use wasmo_abi::code::{FunctionRange, UnwindTable};
 use wasmo_abi::index::{EntityIndex, FuncIndex, TypeIndex};
 use wasmo_abi::module::{EntityRef, ModuleInfo};
+use wasmo_abi::offsets::WasmOffsets;
 use wasmo_abi::symbol;
 use wasmo_abi::table::{Bytes, Row, Table};
 use wasmo_abi::tier::NO_CODE;
@@ -44,7 +45,7 @@ pub struct LinkedImage {
     /// The functions and thunks, as [`wasmo_abi::code::CodeUnit::functions`].
     pub functions: Table<FunctionRange>,
     /// As [`wasmo_abi::code::CodeUnit::wasm_offsets`].
-    pub wasm_offsets: Table<WasmOffset>,
+    pub wasm_offsets: WasmOffsets,
     /// The offset of each defined function's code, in order; [`NO_CODE`] for those that have none.
     pub entries: Table<u32>,
     /// The offsets of the thunks of each type.
@@ -75,7 +76,7 @@ impl LinkedImage {
             text: Vec::new(),
             frames: Frames::default(),
             functions: Table::default(),
-            wasm_offsets: Table::default(),
+            wasm_offsets: WasmOffsets::default(),
             entries: std::iter::repeat_n(NO_CODE, counts.defined).collect(),
             thunks: std::iter::repeat_n(link::NO_THUNKS, counts.types).collect(),
         }
@@ -109,7 +110,7 @@ impl LinkedImage {
             text: part(Part::Text).to_vec(),
             frames,
             functions: table(part(Part::Functions))?,
-            wasm_offsets: table(part(Part::WasmOffsets))?,
+            wasm_offsets: WasmOffsets::from_bytes(part(Part::WasmOffsets)),
             entries: table(part(Part::Entries))?,
             thunks: table(part(Part::Thunks))?,
         })

@@ -1,4 +1,5 @@
-//! The index: the hashes of files that were hashed before, so that a large module that has not changed is neither read nor hashed again.
+//! The index: what is known of files that were read before, so that a large module that has not changed is neither read nor hashed again: the hash of a source, and of an
+//! artefact that it was found to be whole (`verified`).
 //!
 //! A record belongs to a file's device and inode, and holds if size, time of modification and time of change are what they were. The
 //! time of change is the kernel's; no program sets it to what it likes. Two precautions, for where it says too little:
@@ -12,7 +13,6 @@
 //!
 //! Records are sealed, as entries are: who could write one could have another module run than the one that was asked for.
 
-use super::SourceHash;
 use super::directory::{Directory, Existing, INDEX};
 use super::secret::{Secret, same};
 use std::fs::Metadata;
@@ -26,11 +26,28 @@ pub(super) const WORTHWHILE: u64 = 128 << 10;
 /// How long ago a file must have changed to be recorded. More than the coarsest clock that stamps files (FAT's has two seconds).
 const SETTLED: Duration = Duration::from_secs(3);
 
-/// The version of the format, which every record begins with.
-const MAGIC: &[u8; 8] = b"wasmoix1";
+/// What a record says of a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Known {
+    /// The hash of a source.
+    Source,
+    /// That an artefact is whole.
+    Whole,
+}
+
+impl Known {
+    /// The version of the format, which every record begins with.
+    fn magic(self) -> [u8; 8] {
+        match self {
+            Self::Source => *b"wasmoix1",
+            Self::Whole => *b"wasmowh1",
+        }
+    }
+}
+
 /// Magic number and identity.
 const HEAD: usize = 8 + 7 * 8;
-const HASH: usize = 32;
+pub(super) const HASH: usize = 32;
 const SEAL: usize = 32;
 const RECORD: usize = HEAD + HASH + SEAL;
 
@@ -66,10 +83,10 @@ impl Identity {
         nanoseconds != 0 && age.is_some_and(|age| age >= SETTLED)
     }
 
-    fn head(&self) -> [u8; HEAD] {
+    fn head(&self, known: Known) -> [u8; HEAD] {
         let mut head = [0; HEAD];
         let fields = [
-            *MAGIC,
+            known.magic(),
             self.device.to_le_bytes(),
             self.inode.to_le_bytes(),
             self.size.to_le_bytes(),
@@ -95,29 +112,29 @@ pub(super) fn is_record(name: &str) -> bool {
     name.len() == 32 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The hash of a file that has not changed since it was recorded.
-pub(super) fn find(directory: &Directory, secret: &Secret, identity: &Identity) -> Option<SourceHash> {
+/// What was recorded of a file that has not changed since.
+pub(super) fn find(directory: &Directory, secret: &Secret, identity: &Identity, known: Known) -> Option<[u8; HASH]> {
     let name = identity.name();
     let (mut file, metadata) = directory.open(&name).ok()?;
     let mut record = [0; RECORD];
     file.read_exact(&mut record).ok()?;
     let (sealed, seal) = record.split_last_chunk::<SEAL>()?;
     let (head, hash) = sealed.split_last_chunk::<HASH>()?;
-    if head != identity.head() || !same(&secret.seal_index(sealed), seal) {
+    if head != identity.head(known) || !same(&secret.seal_index(sealed), seal) {
         return None;
     }
     super::evict::touch(&file, &metadata);
-    Some(SourceHash::from_bytes(*hash))
+    Some(*hash)
 }
 
-/// Records the hash of a file that was `identity` before and after it was read. Nothing is lost when that fails.
-pub(super) fn record(directory: &Directory, secret: &Secret, identity: &Identity, hash: SourceHash) {
+/// Records a hash of a file that was `identity` before and after it was read. Nothing is lost when that fails.
+pub(super) fn record(directory: &Directory, secret: &Secret, identity: &Identity, known: Known, hash: &[u8; HASH]) {
     if !identity.settled(SystemTime::now()) {
         return;
     }
     let mut record = Vec::with_capacity(RECORD);
-    record.extend_from_slice(&identity.head());
-    record.extend_from_slice(hash.as_bytes());
+    record.extend_from_slice(&identity.head(known));
+    record.extend_from_slice(hash);
     record.extend_from_slice(&secret.seal_index(&record));
     if let Err(error) = directory.put(&identity.name(), &record, Existing::Replaced) {
         tracing::debug!("cannot record a hash: {error}");
@@ -154,8 +171,9 @@ mod tests {
             Identity { changed: (9, 2), ..one },
             Identity { changed: (1, 9), ..one },
         ];
+        assert_ne!(one.head(Known::Whole), one.head(Known::Source));
         for other in others {
-            assert_ne!(other.head(), one.head(), "{other:?}");
+            assert_ne!(other.head(Known::Source), one.head(Known::Source), "{other:?}");
         }
     }
 }

@@ -20,6 +20,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use wasmo_abi::code::{CodeUnit, UnwindTable};
+use wasmo_abi::offsets::WasmOffsets;
 use wasmo_abi::table::Table;
 use wasmo_abi::tier::VmEntry;
 
@@ -140,7 +141,7 @@ impl Entries {
             start: self.stubs(),
             size,
             functions: Table::default(),
-            wasm_offsets: Table::default(),
+            wasm_offsets: WasmOffsets::default(),
             unwind: UnwindTable {
                 eh_frame: stub::call_frames(size).into(),
                 eh_frame_address: 1 << 30,

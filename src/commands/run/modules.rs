@@ -47,7 +47,12 @@ impl Modules {
 
     fn artifact(&self, path: &Path, artifact: Artifact) -> Result<Module> {
         // SAFETY: whoever names a compiled module on the command line wants its code run, as with any other program.
-        let module = unsafe { Module::deserialize_open_file(&self.engine, artifact.file) };
+        let module = unsafe {
+            match self.sources.cache() {
+                Some(cache) => Module::deserialize_known_file(&self.engine, artifact.file, cache),
+                None => Module::deserialize_open_file(&self.engine, artifact.file),
+            }
+        };
         module.with_context(|| format!("cannot load `{}`", path.display()))
     }
 }

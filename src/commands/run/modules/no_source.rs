@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use wasmo::{Engine, Module};
+use wasmo::{Cache, Engine, Module};
 
 use crate::args::RunArgs;
 use crate::commands::run::stats::Stats;
@@ -26,6 +26,11 @@ impl Sources {
     /// Always.
     pub(super) fn module(&self, _: &Engine, path: &Path, source: Source, _: &mut Stats) -> Result<Module> {
         compiler::refuse(path, &source.read(path)?)
+    }
+
+    /// Nobody fills it.
+    pub(super) fn cache(&self) -> Option<&Cache> {
+        None
     }
 
     /// There is nothing to keep.

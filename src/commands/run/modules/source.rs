@@ -136,7 +136,7 @@ impl Sources {
     }
 
     /// The cache, if it is wanted and can be used.
-    fn cache(&self) -> Option<&Cache> {
+    pub(super) fn cache(&self) -> Option<&Cache> {
         if self.no_cache {
             return None;
         }
