@@ -30,7 +30,7 @@ pub(crate) enum Command {
     /// Compile a module to a file that `wasmo run` runs at once, with or without a compiler.
     #[cfg(feature = "compiler")]
     Compile(CompileArgs),
-    /// Show what a module holds: imports, exports, memories, tables, functions by size, sections; and for what a compiled one was made.
+    /// Show what a module holds: imports, exports, memories, tables, functions by size, sections; for what a compiled one was made; what a profile has counted.
     Inspect(InspectArgs),
     /// Check that modules are valid.
     #[cfg(feature = "compiler")]
@@ -108,6 +108,12 @@ pub(crate) struct RunArgs {
     #[cfg(feature = "compiler")]
     #[arg(long)]
     pub(crate) trace_tiers: bool,
+
+    /// Let the guest's code count what it does, and write that to OUT when it ends, however that is: a profile, for `wasmo compile --profile`. Such code is not
+    /// optimised, and not kept in the cache.
+    #[cfg(feature = "compiler")]
+    #[arg(long, value_name = "OUT", value_hint = ValueHint::FilePath, conflicts_with = "tier")]
+    pub(crate) profile: Option<PathBuf>,
 
     /// Let memories and tables together grow no further than this, as 64MiB, 1GiB, or a number of bytes.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
@@ -199,6 +205,10 @@ pub(crate) struct CompileArgs {
     #[arg(long)]
     pub(crate) fuel: bool,
 
+    /// Make the code for what the module did in earlier runs: PROFILE is what `wasmo run --profile` has written.
+    #[arg(long, value_name = "PROFILE", value_hint = ValueHint::FilePath)]
+    pub(crate) profile: Option<PathBuf>,
+
     /// A module in the binary or the text format.
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
@@ -207,11 +217,16 @@ pub(crate) struct CompileArgs {
 /// `wasmo inspect`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InspectArgs {
-    /// List all functions, not only the twenty largest.
+    /// List all functions, not only the twenty largest (of a profile: the twenty in which most happened).
     #[arg(long)]
     pub(crate) all: bool,
 
-    /// A module in the binary or the text format, or a compiled one.
+    /// Show instead what PROFILE says of the module FILE, which has the names of the functions.
+    #[cfg(feature = "compiler")]
+    #[arg(long, value_name = "PROFILE", value_hint = ValueHint::FilePath)]
+    pub(crate) profile: Option<PathBuf>,
+
+    /// A module in the binary or the text format, a compiled one, or a profile of `wasmo run --profile`.
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
 }

@@ -3,7 +3,7 @@
 //! The crate knows neither LLVM nor the operating system and has no `unsafe`. It is read from the bottom up: [`index`] and
 //! [`types`] name the entities of a module, [`module`] describes one module ([`module::ModuleInfo`]), [`layout`] says where each of them
 //! lives in a `VMContext`, [`vm`] defines the records behind those places, [`builtin`] the run-time helpers that code may call,
-//! [`trap`] the ways in which it may fail, [`code`] what the compiler hands to the runtime ([`offsets`] is the largest table of it), [`placement`] where that should lie, and [`artifact`] how it is kept in a file.
+//! [`trap`] the ways in which it may fail, [`code`] what the compiler hands to the runtime ([`offsets`] is the largest table of it), [`placement`] where that should lie, [`artifact`] how it is kept in a file, and [`profile`] what was counted in runs.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +18,7 @@ pub mod module;
 pub mod name;
 pub mod offsets;
 pub mod placement;
+pub mod profile;
 pub mod symbol;
 pub mod table;
 pub mod tier;

@@ -13,6 +13,7 @@ use crate::parse::{ParsedModule, parse_full};
 use crate::partition::{self, Partition};
 use crate::phases::{Phase, Phases};
 use crate::pipeline::{Effort, Pipeline};
+use crate::profile::Guide;
 use crate::target::{Target, TargetOptions};
 use inkwell::targets::FileType;
 use std::any::Any;
@@ -23,6 +24,7 @@ use wasmo_abi::code::{ModuleCode, Thunks};
 use wasmo_abi::cpu::CpuFeatures;
 use wasmo_abi::index::{IndexVec, TypeIndex};
 use wasmo_abi::module::ModuleInfo;
+use wasmo_abi::profile::Profile;
 use wasmo_abi::tunables::Tunables;
 use wasmo_abi::types::FuncType;
 
@@ -122,15 +124,30 @@ impl Compiler {
     /// # Errors
     /// The first mistake in a function body, `Cancelled`, or `Internal`.
     pub fn compile(&self, info: &ModuleInfo, bytes: &[u8], observer: &dyn Observer) -> Result<CompiledModule, Error> {
+        self.compile_with_profile(info, bytes, None, observer)
+    }
+
+    /// As [`Compiler::compile`], for what `profile` says that the module does. A profile of another module, or one that is not true, makes slower code and nothing worse.
+    ///
+    /// # Errors
+    /// As [`Compiler::compile`].
+    pub fn compile_with_profile(
+        &self,
+        info: &ModuleInfo,
+        bytes: &[u8],
+        profile: Option<&Profile>,
+        observer: &dyn Observer,
+    ) -> Result<CompiledModule, Error> {
         let started = Instant::now();
         let parsed = parse_again(info, bytes)?;
-        let mut partitions = partition::divide(&parsed, bytes);
+        let guide = profile.map_or(Guide::None, Guide::Use);
+        let mut partitions = partition::divide(&parsed, bytes, profile);
         // The longest work first, so that no thread is left with it at the end.
         partitions.sort_by_key(|partition| {
             (partition.effort != Effort::Full, std::cmp::Reverse(partition.bytes), partition.start)
         });
         let phases = Phases::default();
-        let job = Job { compiler: self, parsed: &parsed, bytes, observer, phases: &phases };
+        let job = Job { compiler: self, parsed: &parsed, bytes, observer, phases: &phases, guide };
         let objects = job.run(&partitions)?;
         tracing::debug!(
             functions = parsed.info.bodies.len(),
@@ -177,7 +194,8 @@ impl Compiler {
         let info = ModuleInfo { types: IndexVec::from_iter([ty.clone()]), ..ModuleInfo::default() };
         let parsed = ParsedModule { info, funcs: Vec::new() };
         let phases = Phases::default();
-        let job = Job { compiler: self, parsed: &parsed, bytes: &[], observer: &(), phases: &phases };
+        let job =
+            Job { compiler: self, parsed: &parsed, bytes: &[], observer: &(), phases: &phases, guide: Guide::None };
         let objects = job.run(&[Partition { thunks: vec![TypeIndex(0)], ..Partition::default() }])?;
         let code = orc::link::link(&self.session()?, &objects, 1, 0, 0)?;
         let thunks = code.thunks(TypeIndex(0)).ok_or_else(|| Error::internal("the thunks were not compiled"))?;
@@ -189,9 +207,24 @@ impl Compiler {
     /// # Errors
     /// As [`Compiler::compile`].
     pub fn print(&self, info: &ModuleInfo, bytes: &[u8], what: Print) -> Result<String, Error> {
+        self.print_with_profile(info, bytes, None, what)
+    }
+
+    /// As [`Compiler::print`], of code that is made with a profile.
+    ///
+    /// # Errors
+    /// As [`Compiler::compile`].
+    pub fn print_with_profile(
+        &self,
+        info: &ModuleInfo,
+        bytes: &[u8],
+        profile: Option<&Profile>,
+        what: Print,
+    ) -> Result<String, Error> {
         let parsed = parse_again(info, bytes)?;
+        let guide = profile.map_or(Guide::None, Guide::Use);
         let phases = Phases::default();
-        let job = Job { compiler: self, parsed: &parsed, bytes, observer: &(), phases: &phases };
+        let job = Job { compiler: self, parsed: &parsed, bytes, observer: &(), phases: &phases, guide };
         let whole = partition::undivided(&parsed.info);
         job.with_stack(|| {
             job.with_module(&whole, |module, machine| {

@@ -15,6 +15,7 @@ use crate::parse::ParsedModule;
 use crate::partition::{self, Partition};
 use crate::phases::{Phase, Phases};
 use crate::pipeline::{Effort, Failure, Pipeline};
+use crate::profile::Guide;
 use crate::thunks;
 use crate::translate;
 use inkwell::context::Context;
@@ -37,6 +38,8 @@ pub(crate) struct Job<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) observer: &'a dyn Observer,
     pub(crate) phases: &'a Phases,
+    /// Whether code counts, or is made with what was counted.
+    pub(crate) guide: Guide<'a>,
 }
 
 /// What the threads of one job share.
@@ -213,12 +216,19 @@ impl Job<'_> {
             triple: target.triple().to_owned(),
         };
         let module = if partition.thunks.is_empty() {
+            let profile = self.guide.profile();
             // A unit of a module in tiers refers to no other, as a copy that is not inlined would: who asks for it adds what is to be inlined.
             let inlines = self.compiler.tunables.opt_level == OptLevel::Speed
                 && partition.effort == Effort::Full
                 && partition.tier.is_none();
-            let copies = if inlines { partition::copies(partition, self.parsed, self.bytes)? } else { Vec::new() };
-            let part = translate::Partition { functions: &partition.functions, copies: &copies, osr: &partition.osr };
+            let copies =
+                if inlines { partition::copies(partition, self.parsed, self.bytes, profile)? } else { Vec::new() };
+            let part = translate::Partition {
+                functions: &partition.functions,
+                copies: &copies,
+                osr: &partition.osr,
+                guide: self.guide,
+            };
             translate::module_partition(context, self.parsed, self.bytes, part, &options)?
         } else {
             let ir = Ir::new(context, "thunks", &options);
@@ -289,10 +299,17 @@ mod tests {
         }
         let compiler = Compiler::new(Tunables::default(), TargetOptions::default()).expect("this machine is supported");
         for effort in [Effort::Light, Effort::Full] {
-            let mut partitions = partition::divide(&parsed, &bytes);
+            let mut partitions = partition::divide(&parsed, &bytes, None);
             partitions.iter_mut().for_each(|partition| partition.effort = effort);
             let phases = Phases::default();
-            let job = Job { compiler: &compiler, parsed: &parsed, bytes: &bytes, observer: &(), phases: &phases };
+            let job = Job {
+                compiler: &compiler,
+                parsed: &parsed,
+                bytes: &bytes,
+                observer: &(),
+                phases: &phases,
+                guide: Guide::None,
+            };
             let objects = job.run(&partitions).expect("the module compiles");
             let code = compiler.link(&parsed.info, CompiledModule { objects }).expect("the module links");
             let thunks =

@@ -12,6 +12,7 @@ use crate::parse::parse_full;
 use crate::partition::{self, Partition};
 use crate::phases::{Phase, Phases};
 use crate::pipeline::Effort;
+use crate::profile::Guide;
 use std::time::Instant;
 use wasmo_abi::module::{Body, ModuleInfo};
 
@@ -43,7 +44,7 @@ impl Compiler {
         let parsed_in = started.elapsed();
         let info = &parsed.info;
         let partitions = if optimize {
-            let mut partitions = partition::divide(&parsed, bytes);
+            let mut partitions = partition::divide(&parsed, bytes, None);
             partitions.retain(|partition| partition.thunks.is_empty());
             partitions
         } else {
@@ -51,7 +52,7 @@ impl Compiler {
             if info.bodies.is_empty() { Vec::new() } else { vec![whole] }
         };
         let phases = Phases::default();
-        let job = Job { compiler: self, parsed: &parsed, bytes, observer, phases: &phases };
+        let job = Job { compiler: self, parsed: &parsed, bytes, observer, phases: &phases, guide: Guide::None };
         let mut objects = Vec::with_capacity(partitions.len());
         for partition in &partitions {
             objects.push(job.object(partition, || observer.cancelled())?.ok_or_else(cancelled)?);

@@ -5,7 +5,8 @@
 //! same module always gives the same code.
 //!
 //! A large module is a large program, in which little of the code takes most of the time, and whose producer has optimised it. There the full
-//! effort is kept for small functions with innermost loops that call nothing: what the loop passes and vectorisers can improve.
+//! effort is kept for small functions with innermost loops that call nothing: what the loop passes and vectorisers can improve. Where a profile says which functions
+//! take the time, it is kept for those.
 
 use crate::error::Error;
 use crate::parse::ParsedModule;
@@ -13,6 +14,7 @@ use crate::pipeline::Effort;
 use std::collections::BTreeSet;
 use wasmo_abi::index::{FuncIndex, TypeIndex};
 use wasmo_abi::module::{Body, EntityRef, ModuleInfo};
+use wasmo_abi::profile::Profile;
 use wasmo_abi::tier::{LoopIndex, Tier};
 use wasmparser::Operator;
 
@@ -27,6 +29,12 @@ const LARGE_MODULE: usize = 2 << 20;
 
 /// The size of function bodies, in bytes, up to which a large module's are worth the full effort.
 const WORTHY_BYTES: usize = 512;
+
+/// As [`COPY_BYTES`], of functions that a profile says are called.
+const CALLED_COPY_BYTES: usize = 400;
+
+/// Of all that happens in a large module, functions in which this part in a thousand happens are worth the full effort.
+const HOT_PER_MILLE: u128 = 999;
 
 /// A part of a module that is compiled to one object: functions, or thunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,10 +70,14 @@ impl Default for Partition {
 }
 
 /// Divides a module. No partition is empty; a module without functions and thunks has none.
-pub(crate) fn divide(parsed: &ParsedModule, bytes: &[u8]) -> Vec<Partition> {
+pub(crate) fn divide(parsed: &ParsedModule, bytes: &[u8], profile: Option<&Profile>) -> Vec<Partition> {
     let info = &parsed.info;
     let large = info.bodies.iter().map(Body::size).sum::<usize>() > LARGE_MODULE;
+    let hot = profile.map(|profile| hot(info, profile));
     let effort = |position: usize| {
+        if let Some(hot) = &hot {
+            return if large && !hot.contains(&position) { Effort::Light } else { Effort::Full };
+        }
         let worthy = |body: Body| body.size() <= WORTHY_BYTES && has_leaf_loop(parsed, position, bytes);
         if large && !info.bodies.get(position).is_some_and(worthy) { Effort::Light } else { Effort::Full }
     };
@@ -76,6 +88,20 @@ pub(crate) fn divide(parsed: &ParsedModule, bytes: &[u8]) -> Vec<Partition> {
         partitions.push(Partition { thunks, start, ..Partition::default() });
     }
     partitions
+}
+
+/// The functions, by position, in which nearly everything happens that a profile has seen.
+fn hot(info: &ModuleInfo, profile: &Profile) -> BTreeSet<usize> {
+    let mut functions: Vec<_> = profile.functions.iter().map(|function| (function.weight(), function.index)).collect();
+    functions.sort_unstable_by(|a, b| b.cmp(a));
+    let total: u128 = functions.iter().map(|&(weight, _)| u128::from(weight)).sum();
+    let mut before = 0;
+    let hot = functions.into_iter().take_while(|&(weight, _)| {
+        let hot = before * 1000 < total * HOT_PER_MILLE;
+        before += u128::from(weight);
+        hot
+    });
+    hot.filter_map(|(_, index)| info.defined_func(FuncIndex(index))).collect()
 }
 
 /// Whether a function has a loop that contains neither a loop nor a call. False for malformed bodies, which the translator complains of.
@@ -104,20 +130,37 @@ fn has_leaf_loop(parsed: &ParsedModule, position: usize, bytes: &[u8]) -> bool {
     false
 }
 
-/// The functions of other partitions that `partition` calls and that are small enough to be inlined, ascending.
+/// The functions of other partitions that `partition` calls, or nearly always calls through a table, and that are small enough to be inlined, ascending.
 ///
 /// # Errors
 /// When a body is malformed.
-pub(crate) fn copies(partition: &Partition, parsed: &ParsedModule, bytes: &[u8]) -> Result<Vec<usize>, Error> {
+pub(crate) fn copies(
+    partition: &Partition,
+    parsed: &ParsedModule,
+    bytes: &[u8],
+    profile: Option<&Profile>,
+) -> Result<Vec<usize>, Error> {
     let info = &parsed.info;
+    let malformed = |error: wasmparser::Error| Error::malformed(&error);
     let mut copies = BTreeSet::new();
     for &position in &partition.functions {
-        let operators = parsed.body(position, bytes)?.get_operators_reader();
-        for operator in operators.map_err(|error| Error::malformed(&error))? {
-            let operator = operator.map_err(|error| Error::malformed(&error))?;
-            let Operator::Call { function_index } = operator else { continue };
-            let Some(callee) = info.defined_func(FuncIndex(function_index)) else { continue };
-            let small = info.bodies.get(callee).is_some_and(|body| body.size() <= COPY_BYTES);
+        let counted = profile.and_then(|profile| profile.function(info.func_of_defined(position)));
+        let mut operators = parsed.body(position, bytes)?.get_operators_reader().map_err(malformed)?;
+        while !operators.eof() {
+            let (operator, offset) = operators.read_with_offset().map_err(malformed)?;
+            let site = || counted?.site(u32::try_from(offset).ok()?)?.dominant_target();
+            let callee = match operator {
+                Operator::Call { function_index } => Some(FuncIndex(function_index)),
+                Operator::CallIndirect { .. } => site().map(|(target, ..)| target),
+                _ => None,
+            };
+            let Some((func, callee)) = callee.and_then(|func| Some((func, info.defined_func(func)?))) else { continue };
+            let most = match profile {
+                None => COPY_BYTES,
+                Some(profile) if profile.function(func).is_some() => CALLED_COPY_BYTES,
+                Some(_) => 0,
+            };
+            let small = info.bodies.get(callee).is_some_and(|body| body.size() <= most);
             if small && partition.functions.binary_search(&callee).is_err() {
                 copies.insert(callee);
             }

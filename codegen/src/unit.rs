@@ -13,6 +13,7 @@ use crate::parse::{ParsedModule, parse_full};
 use crate::partition::{Partition, thunk_types};
 use crate::phases::Phases;
 use crate::pipeline::Effort;
+use crate::profile::{Counters, Guide};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmo_abi::code::{CodeUnit, ModuleCode};
@@ -33,6 +34,8 @@ const VALIDATED_AT_ONCE: usize = 64;
 pub struct Source {
     parsed: ParsedModule,
     bytes: Bytes,
+    /// Where lift-off code counts, if it is to count for a profile.
+    counters: Option<Counters>,
 }
 
 /// What to compile.
@@ -104,7 +107,22 @@ impl Source {
     /// # Errors
     /// When the module is malformed, invalid, or uses features that wasmo does not have.
     pub fn new(bytes: Bytes) -> Result<Self, Error> {
-        Ok(Self { parsed: parse_full(&bytes)?, bytes })
+        Ok(Self { parsed: parse_full(&bytes)?, bytes, counters: None })
+    }
+
+    /// As [`Source::new`], for a module whose lift-off code counts for a profile.
+    ///
+    /// # Errors
+    /// As [`Source::new`], when a body is malformed, and when there is too much to count.
+    pub fn counting(bytes: Bytes) -> Result<Self, Error> {
+        let parsed = parse_full(&bytes)?;
+        let counters = Some(Counters::find(&parsed, &bytes)?);
+        Ok(Self { parsed, bytes, counters })
+    }
+
+    /// Where lift-off code counts, if it does so for a profile.
+    pub fn counters(&self) -> Option<&Counters> {
+        self.counters.as_ref()
     }
 
     /// What is known of the module.
@@ -207,8 +225,13 @@ impl Compiler {
             bytes,
             start: start.unwrap_or(0),
         };
+        let guide = match &source.counters {
+            Some(counters) if request.tier == Tier::LiftOff => Guide::Count(counters),
+            _ => Guide::None,
+        };
         let phases = Phases::default();
-        let job = Job { compiler: self, parsed: &source.parsed, bytes: &source.bytes, observer: &(), phases: &phases };
+        let job =
+            Job { compiler: self, parsed: &source.parsed, bytes: &source.bytes, observer: &(), phases: &phases, guide };
         let object = job.object(&partition, || false)?.ok_or_else(|| Error::internal("a unit was given up"))?;
         let linked = link_object(self.target.arch(), &object)?;
         let info = source.info();
@@ -238,8 +261,14 @@ impl Compiler {
             Vec::new()
         } else {
             let phases = Phases::default();
-            let job =
-                Job { compiler: self, parsed: &source.parsed, bytes: &source.bytes, observer: &(), phases: &phases };
+            let job = Job {
+                compiler: self,
+                parsed: &source.parsed,
+                bytes: &source.bytes,
+                observer: &(),
+                phases: &phases,
+                guide: Guide::None,
+            };
             job.run(&[Partition { effort: Effort::LiftOff, thunks, ..Partition::default() }])?
         };
         let objects: Vec<Arc<Object>> = objects.into_iter().map(Arc::new).collect();

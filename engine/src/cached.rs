@@ -59,6 +59,7 @@ impl Engine {
                 tuning: _,
             #[cfg(feature = "compiler")]
                 tier_observer: _,
+            collect_profile,
         } = self.config();
         let mut parts = Parts::default();
         parts.text(env!("CARGO_PKG_VERSION")).text(CODE_REVISION).number(REVISION.into());
@@ -70,7 +71,7 @@ impl Engine {
         for choice in [target, target_cpu] {
             parts.number(choice.is_some().into()).text(choice.as_deref().unwrap_or_default());
         }
-        parts.number((*multi_memory).into());
+        parts.number((*multi_memory).into()).number((*collect_profile).into());
         parts
     }
 }

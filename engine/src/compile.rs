@@ -2,8 +2,8 @@
 
 use crate::artifact::Origin;
 use crate::tier::Tier;
-use crate::{CompileError, Engine, Module, Result};
-use anyhow::{Context, anyhow};
+use crate::{CompileError, Engine, Module, Profile, Result};
+use anyhow::{Context, anyhow, bail};
 use std::borrow::Cow;
 use std::path::Path;
 use wasmo_abi::module::ModuleInfo;
@@ -76,6 +76,24 @@ impl Module {
         Self::compile(engine, &binary, observer)
     }
 
+    /// As [`Module::new`], for what `profile` says that the module does: see [`crate::profile`]. All functions are compiled and optimised before anything runs, whatever the
+    /// configuration says of tiers.
+    ///
+    /// # Errors
+    /// As [`Module::new`], and when the profile is one of another module.
+    pub fn new_with_profile(engine: &Engine, bytes: impl AsRef<[u8]>, profile: &Profile) -> Result<Self> {
+        Self::compile_whole(engine, &to_binary(bytes.as_ref())?, Some(profile), &Unobserved)
+    }
+
+    /// What the module has counted so far, in all its instances, if it was made by an engine with [`crate::Config::collect_profile`]. Where instances run on several threads at the
+    /// same time, some counts are lost.
+    pub fn profile(&self) -> Option<Profile> {
+        match self.origin() {
+            Origin::Tiers { shared, .. } => shared.profile(self.runtime()),
+            Origin::Binary | Origin::Artifact(_) => None,
+        }
+    }
+
     /// Compiles a module from its binary form only.
     ///
     /// # Errors
@@ -112,13 +130,25 @@ impl Module {
 
     pub(crate) fn compile(engine: &Engine, binary: &[u8], observer: &dyn CompileObserver) -> Result<Self> {
         let config = engine.config();
-        if config.tier != Tier::Optimized && config.tunables.opt_level == wasmo_abi::tunables::OptLevel::Speed {
+        let in_tiers =
+            config.tier != Tier::Optimized && config.tunables.opt_level == wasmo_abi::tunables::OptLevel::Speed;
+        if in_tiers || config.collect_profile {
             if !config.multi_memory {
                 Self::validate_binary(engine, binary)?;
             }
             return crate::tier::in_tiers(engine, binary, None);
         }
-        let (info, compiled) = compile_objects(engine, binary, observer)?;
+        Self::compile_whole(engine, binary, None, observer)
+    }
+
+    /// Compiles all functions, whatever the configuration says of tiers.
+    fn compile_whole(
+        engine: &Engine,
+        binary: &[u8],
+        profile: Option<&Profile>,
+        observer: &dyn CompileObserver,
+    ) -> Result<Self> {
+        let (info, compiled) = compile_objects(engine, binary, profile, observer)?;
         let compiler = engine.compiler()?;
         let code = compiler.link(&info, compiled).map_err(CompileError::from)?;
         if code.entries.len() != info.bodies.len() || code.thunks.len() != info.types.len() {
@@ -144,8 +174,25 @@ impl Engine {
     /// # Errors
     /// As [`Module::new_with_observer`].
     pub fn precompile_module_with_observer(&self, bytes: &[u8], observer: &dyn CompileObserver) -> Result<Vec<u8>> {
+        self.precompile(bytes, None, observer)
+    }
+
+    /// As [`Engine::precompile_module_with_observer`], for what `profile` says that the module does: see [`crate::profile`].
+    ///
+    /// # Errors
+    /// As [`Module::new_with_observer`], and when the profile is one of another module.
+    pub fn precompile_module_with_profile(
+        &self,
+        bytes: &[u8],
+        profile: &Profile,
+        observer: &dyn CompileObserver,
+    ) -> Result<Vec<u8>> {
+        self.precompile(bytes, Some(profile), observer)
+    }
+
+    fn precompile(&self, bytes: &[u8], profile: Option<&Profile>, observer: &dyn CompileObserver) -> Result<Vec<u8>> {
         let binary = to_binary(bytes)?;
-        let (info, compiled) = compile_objects(self, &binary, observer)?;
+        let (info, compiled) = compile_objects(self, &binary, profile, observer)?;
         Ok(self.compiler()?.artifact(&info, &binary, &compiled).map_err(CompileError::from)?)
     }
 }
@@ -154,6 +201,7 @@ impl Engine {
 fn compile_objects(
     engine: &Engine,
     binary: &[u8],
+    profile: Option<&Profile>,
     observer: &dyn CompileObserver,
 ) -> Result<(ModuleInfo, CompiledModule)> {
     let _span = tracing::debug_span!("compile", bytes = binary.len()).entered();
@@ -161,6 +209,11 @@ fn compile_objects(
         Module::validate_binary(engine, binary)?;
     }
     let info = wasmo_codegen::parse(binary).map_err(CompileError::from)?;
-    let compiled = engine.compiler()?.compile(&info, binary, &Adapter(observer)).map_err(CompileError::from)?;
+    if profile.is_some_and(|profile| !profile.is_of(binary)) {
+        bail!("the profile is one of another module, or of another version of this one");
+    }
+    let profile = profile.map(|profile| &profile.inner);
+    let compiled = engine.compiler()?.compile_with_profile(&info, binary, profile, &Adapter(observer));
+    let compiled = compiled.map_err(CompileError::from)?;
     Ok((info, compiled))
 }

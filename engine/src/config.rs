@@ -46,6 +46,8 @@ pub struct Config {
     #[cfg(feature = "compiler")]
     pub(crate) tuning: Tuning,
     #[cfg(feature = "compiler")]
+    pub(crate) collect_profile: bool,
+    #[cfg(feature = "compiler")]
     pub(crate) tier_observer: Option<TierObserver>,
 }
 
@@ -92,6 +94,8 @@ impl Config {
             tier: Tier::default(),
             #[cfg(feature = "compiler")]
             tuning: Tuning::default(),
+            #[cfg(feature = "compiler")]
+            collect_profile: false,
             #[cfg(feature = "compiler")]
             tier_observer: None,
         }
@@ -154,6 +158,14 @@ impl Config {
     #[cfg(feature = "compiler")]
     pub fn tuning(&mut self, tuning: Tuning) -> &mut Self {
         self.tuning = tuning;
+        self
+    }
+
+    /// Let modules count what they do, for [`crate::Module::profile`]. Off by default. Functions are then compiled as they are called, and never optimised, whatever else the
+    /// configuration says of that; what was compiled before ([`crate::Module::deserialize`], [`crate::Cache`]) counts nothing.
+    #[cfg(feature = "compiler")]
+    pub fn collect_profile(&mut self, enable: bool) -> &mut Self {
+        self.collect_profile = enable;
         self
     }
 

@@ -103,6 +103,7 @@ mod linker;
 mod memory;
 mod module;
 mod pooling;
+pub mod profile;
 mod store;
 mod table;
 #[cfg(feature = "compiler")]
@@ -134,6 +135,7 @@ pub use linker::{InstancePre, Linker, UnknownImportError};
 pub use memory::{Memory, MemoryAccessError};
 pub use module::{Module, ModuleFunction};
 pub use pooling::{PoolConcurrencyLimitError, PoolingConfig};
+pub use profile::Profile;
 pub use store::{AsContext, AsContextMut, InterruptHandle, Store, StoreContext, StoreContextMut, UpdateDeadline};
 pub use table::Table;
 #[cfg(feature = "compiler")]

@@ -13,6 +13,8 @@ pub enum Mode {
     Strict,
     /// As by default, in tiers, where every function is left for optimised code as soon as can be.
     Tiers,
+    /// As by default, with a profile of the same calls.
+    Profiled,
 }
 
 /// What came of one module.

@@ -21,16 +21,16 @@ struct Args {
     /// How many smaller modules to try when one differs.
     #[arg(long, default_value_t = 400)]
     shrink: usize,
-    /// Compares this module, .wasm or .wat, in both modes instead.
+    /// Compares this module, .wasm or .wat, in all modes instead.
     #[arg(long)]
     file: Option<PathBuf>,
 }
 
-/// Compares the module in `path` in both modes.
+/// Compares the module in `path` in all modes.
 fn compare_file(path: &Path) -> Result<()> {
     let wasm = wat::parse_file(path)?;
     let mut differ = false;
-    for mode in [Mode::Default, Mode::Strict, Mode::Tiers] {
+    for mode in [Mode::Default, Mode::Strict, Mode::Tiers, Mode::Profiled] {
         match compare(&wasm, mode) {
             Verdict::Agree(steps) => println!("{mode:?} mode: {steps} steps agree"),
             Verdict::Skipped(reason) => println!("{mode:?} mode: skipped: {reason}"),

@@ -2,9 +2,10 @@
 
 use crate::compare::Mode;
 use crate::observation::{Observation, Outcome, Step, Trap, Type, Value, argument, hash};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use wasmo::{
-    Config, Engine, Error, Extern, Func, HeapType, Instance, Module, Ref, Store, Tier, Tuning, V128, Val, ValType,
+    Config, Engine, Error, Extern, Func, HeapType, Instance, Module, Profile, Ref, Store, Tier, Tuning, V128, Val,
+    ValType,
 };
 
 /// What is seen of `wasm` on wasmo. An error says that wasmo refuses the module.
@@ -17,10 +18,21 @@ pub fn run(wasm: &[u8], mode: Mode) -> Result<Observation> {
         config.tier(Tier::Auto).tuning(tuning);
     }
     let engine = Engine::new(&config)?;
-    let module = Module::from_binary(&engine, wasm)?;
-    let mut store = Store::new(&engine, ());
+    if mode != Mode::Profiled {
+        return observe(&engine, &Module::from_binary(&engine, wasm)?);
+    }
+    let counting = Engine::new(config.collect_profile(true))?;
+    let module = Module::from_binary(&counting, wasm)?;
+    observe(&counting, &module)?;
+    let profile = module.profile().context("the module does not count")?;
+    observe(&engine, &Module::new_with_profile(&engine, wasm, &Profile::from_bytes(&profile.to_bytes())?)?)
+}
+
+/// Calls all exported functions.
+fn observe(engine: &Engine, module: &Module) -> Result<Observation> {
+    let mut store = Store::new(engine, ());
     let mut observation = Observation::default();
-    let instance = match Instance::new(&mut store, &module, &[]) {
+    let instance = match Instance::new(&mut store, module, &[]) {
         Ok(instance) => instance,
         Err(error) => {
             let outcome = failure(&error);

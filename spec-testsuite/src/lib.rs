@@ -24,7 +24,7 @@ mod watchdog;
 
 pub use expected::{ExpectedFailures, ListError};
 #[cfg(feature = "compiler")]
-pub use modules::{Artifacts, Compiled, Resumed};
+pub use modules::{Artifacts, Compiled, Profiled, Resumed};
 pub use modules::{Bundle, Modules, Refusal};
 pub use report::{Failure, Report};
 pub use script::Script;

@@ -1,12 +1,14 @@
 //! [`Modules`]: the ways in which a script's modules become code.
 //!
-//! A script only has binaries. [`Compiled`] compiles them as users do; [`Artifacts`] compiles them ahead, and loads the artefact; [`Resumed`] compiles them while they run, and goes on with that. For scripts to run on a machine that cannot
+//! A script only has binaries. [`Compiled`] compiles them as users do; [`Artifacts`] compiles them ahead, and loads the artefact; [`Resumed`] compiles them while they run, and goes on with that; [`Profiled`] makes them with a profile. For scripts to run on a machine that cannot
 //! compile, another compiles all that they may ask for ([`Script::binaries`](crate::Script::binaries)) to a [`Bundle`], which loads them there.
 
 #[cfg(feature = "compiler")]
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
+#[cfg(feature = "compiler")]
+use std::sync::atomic::{AtomicUsize, Ordering};
 #[cfg(feature = "compiler")]
 use std::sync::{Mutex, PoisonError};
 
@@ -16,7 +18,7 @@ use anyhow::{Error, Result, anyhow};
 #[cfg(feature = "compiler")]
 use wasmo::cache::SourceHash;
 #[cfg(feature = "compiler")]
-use wasmo::{Cache, CacheConfig, CompileError, CompileErrorKind};
+use wasmo::{Cache, CacheConfig, CompileError, CompileErrorKind, Config};
 use wasmo::{Engine, Module};
 
 /// Why there is no module.
@@ -123,6 +125,59 @@ impl Modules for Resumed {
             None => Module::new_in_tiers(engine, &self.cache, &key, binary)?,
         };
         known.insert(binary.to_vec(), module.clone());
+        Ok(module)
+    }
+
+    fn validate(&self, engine: &Engine, binary: &[u8]) -> Result<(), Refusal> {
+        Compiled.validate(engine, binary)
+    }
+}
+
+/// For scripts that are run twice: on [`Profiled::counting`], where the code of modules counts; then on another engine, where modules are made with what was counted.
+#[cfg(feature = "compiler")]
+#[derive(Debug)]
+pub struct Profiled {
+    counting: Engine,
+    known: Mutex<HashMap<Vec<u8>, Module>>,
+    guided: AtomicUsize,
+}
+
+#[cfg(feature = "compiler")]
+impl Profiled {
+    /// For an engine with this configuration.
+    ///
+    /// # Errors
+    /// When the configuration is not right.
+    pub fn new(config: &Config) -> Result<Self> {
+        let counting = Engine::new(config.clone().collect_profile(true))?;
+        Ok(Self { counting, known: Mutex::default(), guided: AtomicUsize::new(0) })
+    }
+
+    /// The engine for the first run.
+    pub fn counting(&self) -> &Engine {
+        &self.counting
+    }
+
+    /// How many modules were made with a profile that says something.
+    pub fn guided(&self) -> usize {
+        self.guided.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(feature = "compiler")]
+impl Modules for Profiled {
+    fn load(&self, engine: &Engine, binary: &[u8]) -> Result<Module, Refusal> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if Engine::same(engine, &self.counting) {
+            let module = Module::from_binary(engine, binary)?;
+            known.insert(binary.to_vec(), module.clone());
+            return Ok(module);
+        }
+        let Some(profile) = known.get(binary).and_then(Module::profile) else {
+            return Ok(Module::from_binary(engine, binary)?);
+        };
+        let module = Module::new_with_profile(engine, binary, &profile)?;
+        self.guided.fetch_add(usize::from(!profile.functions().is_empty()), Ordering::Relaxed);
         Ok(module)
     }
 

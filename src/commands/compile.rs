@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use wasmo::{Config, Engine, OptLevel};
+use wasmo::{Config, Engine, OptLevel, Profile};
 
 use crate::args::CompileArgs;
 use crate::compiler;
@@ -19,10 +19,14 @@ pub(crate) fn run(args: &CompileArgs) -> Result<ExitCode> {
     let output = output(args)?;
     check_output(&output)?;
     let binary = compiler::read_module(&args.file)?;
+    let profile = args.profile.as_deref().map(|path| profile(path, &binary, &args.file)).transpose()?;
     let stop = Stop::on_ctrl_c()?;
     let engine = engine(args)?;
     let progress = Progress::new(&args.file, stop.clone());
-    let artifact = engine.precompile_module_with_observer(&binary, &progress);
+    let artifact = match &profile {
+        Some(profile) => engine.precompile_module_with_profile(&binary, profile, &progress),
+        None => engine.precompile_module_with_observer(&binary, &progress),
+    };
     drop(progress);
     if stop.requested().is_some() {
         return Ok(ExitCode::from(INTERRUPTED));
@@ -30,6 +34,16 @@ pub(crate) fn run(args: &CompileArgs) -> Result<ExitCode> {
     let artifact = artifact.with_context(|| format!("cannot compile `{}`", args.file.display()))?;
     replace(&output, &artifact)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The profile at `path`, which has to be one of the module `binary` from `file`.
+fn profile(path: &Path, binary: &[u8], file: &Path) -> Result<Profile> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let profile = Profile::from_bytes(&bytes).with_context(|| format!("cannot use `{}`", path.display()))?;
+    if !profile.is_of(binary) {
+        bail!("`{}` is no profile of `{}`, but of another module", path.display(), file.display());
+    }
+    Ok(profile)
 }
 
 /// Where to write: what the command line says, or the module's name with our ending.

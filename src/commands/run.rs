@@ -7,6 +7,8 @@ mod budget;
 mod invoke;
 mod jit;
 mod modules;
+#[cfg(feature = "compiler")]
+mod profile;
 mod settings;
 mod stats;
 
@@ -66,6 +68,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
 fn execute(args: &RunArgs, file: &Path, guest_args: &[String], stop: &Stop, stats: &mut Stats) -> Result<()> {
     let input = stats.time(Phase::Read, || input::open(file))?;
     let settings = Settings::new(args, file, &input)?;
+    #[cfg(feature = "compiler")]
+    let profile = args.profile.as_deref().map(|path| profile::Output::new(path, file, &input)).transpose()?;
     let engine = settings.engine()?;
     let loader = Modules::new(engine.clone(), args, stop);
     let preloads = args.preloads.iter().map(|(name, file)| {
@@ -102,6 +106,15 @@ fn execute(args: &RunArgs, file: &Path, guest_args: &[String], stop: &Stop, stat
         call(&mut store, instance, &module, args, file, guest_args, stats)
     })();
     stats.time(Phase::Keep, || loader.keep(args));
+    #[cfg(feature = "compiler")]
+    let result = match profile.map_or(Ok(()), |profile| profile.write(&module)) {
+        Err(error) if result.is_ok() => Err(error),
+        Err(error) => {
+            note(&format!("warning: there is no profile: {error:#}\n"));
+            result
+        }
+        Ok(()) => result,
+    };
     #[cfg(feature = "compiler")]
     stats.set_tiers(engine.tier_stats());
     let failed = result.as_ref().is_err_and(|error| error.downcast_ref() != Some(&I32Exit(0)));

@@ -16,6 +16,8 @@ mod modules;
 #[cfg(not(feature = "compiler"))]
 mod no_compiler;
 #[cfg(feature = "compiler")]
+mod profile;
+#[cfg(feature = "compiler")]
 mod run;
 #[cfg(feature = "compiler")]
 mod scripts;

@@ -52,6 +52,13 @@ impl<'ctx> Ir<'ctx> {
         }
     }
 
+    /// Marks a function that is hardly ever called.
+    pub fn mark_cold(&self, function: FunctionValue<'ctx>) {
+        for name in ["cold", "optsize"] {
+            function.add_attribute(AttributeLoc::Function, flag(self.context(), name, 0));
+        }
+    }
+
     /// Marks the first parameter as the context, in the register that keeps it: `size` bytes can be read from it at any time.
     pub fn mark_context(&self, function: FunctionValue<'ctx>, size: usize) {
         let context = self.context();

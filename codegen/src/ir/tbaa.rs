@@ -5,7 +5,7 @@
 //! imports of a kind are one region.
 
 use inkwell::context::ContextRef;
-use inkwell::values::{AsValueRef, BasicValue, InstructionValue, MetadataValue};
+use inkwell::values::{AsValueRef, BasicMetadataValueEnum, BasicValue, FunctionValue, InstructionValue, MetadataValue};
 
 use super::context::Ir;
 use crate::error::Error;
@@ -127,11 +127,44 @@ impl<'ctx> Ir<'ctx> {
         if self.options.quick {
             return Ok(());
         }
+        self.set_branch_weights(branch, [1, LIKELY])
+    }
+
+    /// Says of `branch`, to its successors in their order, how often it went there. What never happened so far may yet happen, so that no weight is 0; when nothing
+    /// happened at all, nothing is said.
+    pub fn set_weights(&self, branch: InstructionValue<'ctx>, counts: &[u64]) -> Result<(), Error> {
+        let most = counts.iter().copied().max().unwrap_or(0);
+        if self.options.quick || most == 0 {
+            return Ok(());
+        }
+        // Weights have 32 bits.
+        let scale = most / u64::from(u32::MAX) + 1;
+        self.set_branch_weights(branch, counts.iter().map(|count| (count / scale + 1).min(u64::from(u32::MAX))))
+    }
+
+    fn set_branch_weights(
+        &self,
+        branch: InstructionValue<'ctx>,
+        weights: impl IntoIterator<Item = u64>,
+    ) -> Result<(), Error> {
         let context = self.context();
-        let name = context.metadata_string("branch_weights");
-        let weights = [1, LIKELY].map(|weight| self.types.i32.const_int(weight, false));
-        let node = context.metadata_node(&[name.into(), weights[0].into(), weights[1].into()]);
-        self.set_metadata(branch, node, self.kinds.prof)
+        let mut operands: Vec<BasicMetadataValueEnum<'ctx>> = vec![context.metadata_string("branch_weights").into()];
+        for weight in weights {
+            operands.push(self.types.i32.const_int(weight, false).into());
+        }
+        self.set_metadata(branch, context.metadata_node(&operands), self.kinds.prof)
+    }
+
+    /// Says of `function` how often it was called, or that it never was: then it is to be small.
+    pub fn mark_entries(&self, function: FunctionValue<'ctx>, entries: Option<u64>) {
+        let context = self.context();
+        let Some(entries) = entries else {
+            self.mark_cold(function);
+            return;
+        };
+        let name = context.metadata_string("function_entry_count");
+        let node = context.metadata_node(&[name.into(), self.types.i64.const_int(entries, false).into()]);
+        function.as_global_value().set_metadata(node, self.kinds.prof);
     }
 
     /// The instruction behind `value`, or `None` when building it gave a constant.

@@ -58,9 +58,11 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
     pub(super) fn branch_if(&mut self, depth: u32) -> Result<(), Error> {
         let condition = self.pop_condition()?;
         self.flush_fuel()?;
+        self.count_condition(condition)?;
         let target = self.edge(depth)?;
         let go_on = self.new_block();
-        self.ir.cond_br(condition, target, go_on)?;
+        let branch = self.ir.cond_br(condition, target, go_on)?;
+        self.weigh_condition(branch)?;
         self.ir.at_end(go_on);
         Ok(())
     }
@@ -72,6 +74,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         let malformed = |error: wasmparser::Error| Error::malformed(&error);
         let targets = table.targets().collect::<Result<Vec<_>, _>>().map_err(malformed)?;
         let default = table.default();
+        self.count_target(index, table.len())?;
         let switch_block = self.ir.block()?;
         let mut blocks: BTreeMap<u32, BasicBlock<'ctx>> = BTreeMap::new();
         for depth in targets.iter().copied().chain([default]) {
@@ -84,7 +87,8 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
                 cases.push((self.ir.i32(case), block_of(depth)?));
             }
         }
-        self.ir.builder().build_switch(index, block_of(default)?, &cases)?;
+        let switch = self.ir.builder().build_switch(index, block_of(default)?, &cases)?;
+        self.weigh_targets(switch, &targets, default)?;
         for (depth, block) in blocks {
             self.ir.at_end(block);
             self.branch_to(depth)?;

@@ -77,6 +77,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         // What variables hold is of no interest after the end.
         self.open(Kind::Block, 0, results, Begun::default())?;
         self.count_entry()?;
+        self.count_call()?;
         self.begin_fuel()
     }
 
@@ -164,6 +165,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         if let Some(phis) = entered {
             self.enter_here(header, &phis)?;
         }
+        self.count_head()?;
         self.count_round(at)?;
         self.check_fuel()
     }
@@ -176,7 +178,9 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         let begun = self.begin_frame(params)?;
         let before = self.state(params, &begun.assigned)?;
         let (then, otherwise) = (self.new_block(), self.new_block());
-        self.ir.cond_br(condition, then, otherwise)?;
+        self.count_condition(condition)?;
+        let branch = self.ir.cond_br(condition, then, otherwise)?;
+        self.weigh_condition(branch)?;
         self.ir.at_end(then);
         self.open(Kind::If { otherwise, before }, params, results, begun)
     }

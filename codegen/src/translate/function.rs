@@ -94,7 +94,7 @@ pub struct FunctionTranslator<'a, 'ctx> {
     pub(super) fuel: u64,
     scope: DIScope<'ctx>,
     /// Offset of the current operator in the module's bytes.
-    offset: u32,
+    pub(super) offset: u32,
     located: bool,
 }
 

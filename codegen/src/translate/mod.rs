@@ -12,6 +12,7 @@ pub mod function;
 pub mod helper;
 pub mod ops;
 pub mod prescan;
+pub mod profile;
 mod reuse;
 pub mod stack;
 mod tier;
@@ -29,19 +30,22 @@ use wasmparser::FuncValidatorAllocations;
 use crate::error::Error;
 use crate::ir::Options;
 use crate::parse::ParsedModule;
+use crate::profile::Guide;
 use function::{FunctionTranslator, Variant};
 use unit::Unit;
 
 /// Which functions one LLVM module defines; all others that it calls are declared. Functions are given by their position among the
 /// module's defined functions.
 #[derive(Clone, Copy, Debug)]
-pub struct Partition<'a> {
+pub(crate) struct Partition<'a> {
     /// Defined for all to call.
     pub functions: &'a [usize],
     /// Defined for inlining only (`available_externally`), since another partition defines them for all.
     pub copies: &'a [usize],
     /// Loops at which variants of functions begin, which are defined too.
     pub osr: &'a [(usize, LoopIndex)],
+    /// Whether code counts, or is made with what was counted.
+    pub guide: Guide<'a>,
 }
 
 /// Translates the functions of `partition`, validating each. `bytes` are the module that `parsed` was made of.
@@ -50,7 +54,7 @@ pub struct Partition<'a> {
 ///
 /// # Errors
 /// When a body is malformed or invalid.
-pub fn module_partition<'ctx>(
+pub(crate) fn module_partition<'ctx>(
     context: &'ctx Context,
     parsed: &ParsedModule,
     bytes: &[u8],
@@ -58,7 +62,7 @@ pub fn module_partition<'ctx>(
     options: &Options,
 ) -> Result<Module<'ctx>, Error> {
     let here = partition.functions.iter().chain(partition.copies);
-    let unit = Unit::new(context, &parsed.info, options, here.copied().collect());
+    let unit = Unit::new(context, &parsed.info, options, here.copied().collect(), partition.guide);
     let mut allocations = FuncValidatorAllocations::default();
     let own = partition.functions.iter().map(|&position| (position, Variant::Whole(Linkage::External)));
     let copies = partition.copies.iter().map(|&position| (position, Variant::Whole(Linkage::AvailableExternally)));

@@ -10,8 +10,10 @@ use crate::error::{Error, ErrorKind};
 use crate::ir::Options;
 use crate::ir::context::Arch;
 use crate::parse::{parse_full, validate};
+use crate::profile::Guide;
 
 mod lift_off;
+mod profile;
 
 fn options(tunables: Tunables, arch: Arch) -> Options {
     tiered(tunables, None, arch)
@@ -33,10 +35,20 @@ fn translate_some(
     osr: &[(usize, LoopIndex)],
     options: &Options,
 ) -> Result<String, Error> {
+    translate_guided(bytes, functions, osr, options, Guide::None)
+}
+
+fn translate_guided(
+    bytes: &[u8],
+    functions: &[usize],
+    osr: &[(usize, LoopIndex)],
+    options: &Options,
+    guide: Guide<'_>,
+) -> Result<String, Error> {
     let parsed = parse_full(bytes)?;
     crate::llvm::load().expect("LLVM is there");
     let context = Context::create();
-    let partition = Partition { functions, copies: &[], osr };
+    let partition = Partition { functions, copies: &[], osr, guide };
     let module = module_partition(&context, &parsed, bytes, partition, options)?;
     if let Err(message) = module.verify() {
         panic!("LLVM refuses the IR: {message}\n{}", module.print_to_string());

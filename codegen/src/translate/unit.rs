@@ -19,6 +19,7 @@ use crate::ir::debug::DebugInfo;
 use crate::ir::signature::{SWIFT_TAIL_CC, Signature};
 use crate::ir::tbaa::Region;
 use crate::ir::{Ir, Options};
+use crate::profile::Guide;
 
 /// What the functions of one LLVM module share.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct Unit<'a, 'ctx> {
     pub info: &'a ModuleInfo,
     /// Where things lie in the instance's context.
     pub layout: VmContextLayout,
+    /// Whether code counts, or is made with what was counted.
+    pub(crate) guide: Guide<'a>,
     /// The functions that are defined in this LLVM module, by their positions among the defined ones.
     here: BTreeSet<usize>,
     signatures: RefCell<HashMap<TypeIndex, Rc<Signature<'ctx>>>>,
@@ -39,11 +42,17 @@ pub struct Unit<'a, 'ctx> {
 
 impl<'a, 'ctx> Unit<'a, 'ctx> {
     /// An LLVM module without functions for parts of `info`; `here` are those that will be defined in it.
-    pub fn new(context: &'ctx Context, info: &'a ModuleInfo, options: &Options, here: BTreeSet<usize>) -> Self {
+    pub(crate) fn new(
+        context: &'ctx Context,
+        info: &'a ModuleInfo,
+        options: &Options,
+        here: BTreeSet<usize>,
+        guide: Guide<'a>,
+    ) -> Self {
         let ir = Ir::new(context, "wasm", options);
         let debug = DebugInfo::new(&ir);
         let layout = VmContextLayout::new(info);
-        Self { ir, debug, info, layout, here, signatures: RefCell::default(), functions: RefCell::default() }
+        Self { ir, debug, info, layout, guide, here, signatures: RefCell::default(), functions: RefCell::default() }
     }
 
     /// How functions of type `ty` are called.
@@ -83,6 +92,9 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
         }
         let signature = self.signature(self.info.func_type_index(func));
         let function = self.add_function(&symbol::func(func), &signature);
+        if let Some(profile) = self.guide.profile() {
+            self.ir.mark_entries(function, profile.function(func).map(|counted| counted.entries));
+        }
         self.functions.borrow_mut().insert(func, function);
         function
     }

@@ -9,15 +9,16 @@ use crate::artifact::Origin;
 use crate::cache::{Cache, Key};
 use crate::error::internal;
 use crate::late_link::Ration;
-use crate::{CompileError, CompileErrorKind, Engine, Module, Result};
+use crate::{CompileError, CompileErrorKind, Engine, Module, Profile, Result};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
+use wasmo_abi::artifact::checksum;
 use wasmo_abi::code::ModuleCode;
 use wasmo_abi::table::{Bytes, Table};
 use wasmo_abi::tier::{Learned, LoopIndex, Progress};
-use wasmo_codegen::{Compiler, Observer, PlacedCode, Request, Source};
+use wasmo_codegen::{Compiler, Counters, Observer, PlacedCode, Request, Source};
 use wasmo_runtime::Failure;
 use wasmo_runtime::artifact::Artifact;
 use wasmo_runtime::code_memory::CodePiece;
@@ -91,21 +92,24 @@ struct Made {
 /// A module in tiers, as the runtime knows it.
 struct InTiers(Arc<Shared>);
 
-/// Makes a module of which nothing is compiled but the thunks. What it learns can be kept in `place`.
+/// Makes a module of which nothing is compiled but the thunks. What it learns can be kept in `place`, unless it counts for a profile: then its code is none that others would want.
 ///
 /// # Errors
 /// When the module is malformed or invalid, or there is no memory for its entries.
 pub(crate) fn in_tiers(engine: &Engine, binary: &[u8], place: Option<(&Cache, &Key)>) -> Result<Module> {
     let compiler = engine.compiler()?;
     compiler.check_host().map_err(CompileError::from)?;
-    let source = Source::new(Bytes::from(binary.to_vec())).map_err(CompileError::from)?;
+    let bytes = Bytes::from(binary.to_vec());
+    let counts = engine.config().collect_profile;
+    let source = if counts { Source::counting(bytes) } else { Source::new(bytes) }.map_err(CompileError::from)?;
     source.validate(compiler.threads()).map_err(CompileError::from)?;
     let (code, thunks) = compiler.module_thunks(&source).map_err(CompileError::from)?;
     let (info, bytes) = (source.info().clone(), source.bytes().clone());
     let count = info.bodies.len();
-    let learner = place.map(|(cache, key)| Learner::new(cache, key, thunks, count));
-    let tier = engine.config().tier;
-    let entries = Entries::new(count, budget(engine, tier))?;
+    let learner = place.filter(|_| !counts).map(|(cache, key)| Learner::new(cache, key, thunks, count));
+    let tier = if counts { Tier::LiftOff } else { engine.config().tier };
+    let counters = source.counters().map_or(0, Counters::words);
+    let entries = Entries::with_counters(count, budget(engine, tier), counters)?;
     let shared = Shared::new(engine, tier, source.into(), vec![Stage::New; count], learner, None);
     let tiers = Tiers { entries, compiler: Box::new(InTiers(Arc::clone(&shared))) };
     let runtime = wasmo_runtime::Module::in_tiers(info, code, bytes, engine.types(), tiers);
@@ -223,6 +227,15 @@ impl Shared {
     /// When it cannot be read, or is another one by now.
     pub(crate) fn binary(&self) -> Result<&[u8]> {
         Ok(self.source.get()?.bytes())
+    }
+
+    /// What the code of `module` has counted so far, if it counts.
+    pub(crate) fn profile(&self, module: &RuntimeModule) -> Option<Profile> {
+        let (entries, source) = (entries(module)?, self.source.get().ok()?);
+        let info = source.info();
+        let function = |address| entries.at_stub(address).map(|position| info.func_of_defined(position));
+        let functions = source.counters()?.read(info, |word| entries.counter(word), function);
+        Some(Profile { inner: wasmo_abi::profile::Profile { wasm: checksum(source.bytes()), functions } })
     }
 
     /// Keeps what there is of `module` for the next run, if that is wanted and there is new code.

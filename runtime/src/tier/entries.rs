@@ -1,12 +1,14 @@
 //! [`Entries`]: where the functions of a module in tiers are.
 //!
 //! ```text
-//! base                                stubs
-//! │ VmEntry 0, 1, … │ to a page's end │ common part │ stub 0, 1, … │
+//! base                                           stubs
+//! │ VmEntry 0, 1, … │ counters │ to a page's end │ common part │ stub 0, 1, … │
 //! ```
 //!
 //! Those of a late module, of which there may be ten thousand, have no pages of their own: the stubs are a piece of a [`CodeMemory`] and the entries lie elsewhere, so that these stubs
 //! hold addresses and not distances.
+//!
+//! Counters are words of 64 bits, in which code that is made for that counts what it does; the compiler says how many there are, and what each is for. Other modules have none.
 //!
 //! A stub jumps to where the entry says. At first that is the stub's own second half, which goes, with the function's position, to the common part, which saves the
 //! arguments, has the function compiled ([`wasmo_abi::builtin::Builtin::Compile`]), and jumps to it with the arguments. The instructions are in `stub_x86_64` and
@@ -18,7 +20,7 @@ use crate::error::Error;
 use crate::sys::mmap::{Mapping, page_size};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use wasmo_abi::code::{CodeUnit, UnwindTable};
 use wasmo_abi::offsets::WasmOffsets;
 use wasmo_abi::table::Table;
@@ -29,6 +31,7 @@ use wasmo_abi::tier::VmEntry;
 pub struct Entries {
     base: NonNull<VmEntry>,
     count: usize,
+    counters: usize,
     /// Address of the stubs' common part.
     stubs: usize,
     /// Its size in bytes.
@@ -55,8 +58,17 @@ impl Entries {
     /// # Errors
     /// When there is no memory for them.
     pub fn new(count: usize, budget: i32) -> Result<Self, Error> {
+        Self::with_counters(count, budget, 0)
+    }
+
+    /// As [`Entries::new`], with so many counters, all 0.
+    ///
+    /// # Errors
+    /// As [`Entries::new`].
+    pub fn with_counters(count: usize, budget: i32, counters: usize) -> Result<Self, Error> {
         let common = super::common();
-        let stubs = (count * size_of::<VmEntry>()).next_multiple_of(page_size());
+        let stubs = count * size_of::<VmEntry>() + counters * size_of::<AtomicU64>();
+        let stubs = stubs.next_multiple_of(page_size());
         let code = (common.len() + count * stub::NEAR.size).next_multiple_of(page_size());
         let refused = |source| Error::Os { what: format!("cannot map the entries of {count} functions"), source };
         let mut mapping = Mapping::reserve_for_code(stubs + code).map_err(refused)?;
@@ -77,7 +89,7 @@ impl Entries {
         unsafe { base.add(stubs).as_ptr().copy_from_nonoverlapping(common.as_ptr(), common.len()) };
         mapping.make_executable(stubs, code).map_err(refused)?;
         let place = Place::Mapping { _mapping: mapping };
-        Ok(Self { base: base.cast(), count, stubs: first, common: common.len(), form, _place: place })
+        Ok(Self { base: base.cast(), count, counters, stubs: first, common: common.len(), form, _place: place })
     }
 
     /// As [`Entries::new`], with the stubs in `memory`: for modules that may be many.
@@ -101,7 +113,7 @@ impl Entries {
             *entry = without_code(stubs, common.len(), form, position, budget);
         }
         let place = Place::Pieces { _entries: entries, _stubs: piece };
-        Ok(Self { base, count, stubs, common: common.len(), form, _place: place })
+        Ok(Self { base, count, counters: 0, stubs, common: common.len(), form, _place: place })
     }
 
     /// The number of functions.
@@ -154,6 +166,23 @@ impl Entries {
     fn entry(&self, position: usize) -> Option<&VmEntry> {
         // SAFETY: there are as many entries, in memory that stays as long as the mapping, and they are atomic.
         (position < self.count).then(|| unsafe { &*self.base().add(position) })
+    }
+
+    /// What a counter holds; 0 when there is none at this position.
+    pub fn counter(&self, position: usize) -> u64 {
+        if position >= self.counters {
+            return 0;
+        }
+        // SAFETY: the counters lie behind the entries, there are as many, and they are atomic; all zeros, as new memory is, are right.
+        let counter = unsafe { &*self.base().add(self.count).cast::<AtomicU64>().add(position) };
+        counter.load(Ordering::Relaxed)
+    }
+
+    /// The function, by its position, whose stub is at `address`: what callers through tables have as its code.
+    pub fn at_stub(&self, address: usize) -> Option<usize> {
+        let distance = address.checked_sub(self.stubs() + self.common)?;
+        let position = distance / self.form.size;
+        (distance % self.form.size == 0 && position < self.count).then_some(position)
     }
 
     /// Where the newest code of the function at `position` is; `None` when it has none.

@@ -37,6 +37,9 @@ enum Repeat {
     /// With modules that go on with what the first run has compiled.
     #[cfg(feature = "compiler")]
     Resumed,
+    /// With modules that count, and with modules that are made with what was counted.
+    #[cfg(feature = "compiler")]
+    Profiled,
 }
 
 /// Compiles each module once.
@@ -144,6 +147,12 @@ impl Configuration {
         Self { repeat: Repeat::Resumed, ..this }
     }
 
+    /// Each script is run twice, the second time with modules that are made with what the first has counted.
+    #[cfg(feature = "compiler")]
+    fn profiled() -> Self {
+        Self { repeat: Repeat::Profiled, ..Self::default() }
+    }
+
     /// What the modules of a group are compiled with; other groups may share them.
     fn name(&self, group: Group) -> String {
         let memories = if group.has_one_memory() { "one-memory" } else { "many-memories" };
@@ -166,6 +175,8 @@ impl Configuration {
         let mut wrong = Vec::new();
         let mut total = Report::default();
         let mut scripts = BTreeSet::new();
+        #[cfg(feature = "compiler")]
+        let mut guided = 0;
         for file in group.files() {
             let script = format!("{name}/{}", file.name());
             let kept = Kept { modules, known: Mutex::default() };
@@ -173,16 +184,24 @@ impl Configuration {
             let folder = tempfile::tempdir().expect("a folder for the test");
             #[cfg(feature = "compiler")]
             let resumed = spec_testsuite::Resumed::new(folder.path().join("cache")).expect("a cache");
-            let (modules, times): (&dyn Modules, _) = match self.repeat {
-                Repeat::Once => (modules, 1),
-                Repeat::Pooled => (&kept, 2),
+            #[cfg(feature = "compiler")]
+            let profiled = spec_testsuite::Profiled::new(&config).expect("the configuration is right");
+            let (modules, engines): (&dyn Modules, &[&Engine]) = match self.repeat {
+                Repeat::Once => (modules, &[&engine]),
+                Repeat::Pooled => (&kept, &[&engine, &engine]),
                 #[cfg(feature = "compiler")]
-                Repeat::Resumed => (&resumed, 2),
+                Repeat::Resumed => (&resumed, &[&engine, &engine]),
+                #[cfg(feature = "compiler")]
+                Repeat::Profiled => (&profiled, &[profiled.counting(), &engine]),
             };
-            for _ in 0..times {
-                let report = Script::new(&script, file.raw()).run_with(&engine, modules);
+            for engine in engines {
+                let report = Script::new(&script, file.raw()).run_with(engine, modules);
                 wrong.extend(self.expected.unexpected(&script, &report));
                 total.merge(report);
+            }
+            #[cfg(feature = "compiler")]
+            {
+                guided += profiled.guided();
             }
             scripts.insert(script);
         }
@@ -194,6 +213,8 @@ impl Configuration {
         let summary = format!("{name}: {total}");
         println!("{summary}");
         assert!(total.passed + total.failed.len() > 0, "{name}: nothing was run");
+        #[cfg(feature = "compiler")]
+        assert!(guided > 0 || self.repeat != Repeat::Profiled, "{name}: no module was made with a profile");
         let wrong_count = wrong.len();
         assert!(
             wrong.is_empty(),
@@ -318,6 +339,8 @@ core_groups! {
     osr
     #[cfg(feature = "compiler")]
     resumed
+    #[cfg(feature = "compiler")]
+    profiled
 }
 
 /// The crate's groups are all there, and lists name no others than are run.
@@ -332,8 +355,8 @@ fn no_group_is_left_out() {
             assert!(run.contains(&group.name()), "{} is not run", group.name());
         }
     }
-    // The pooled engine's list is the default one's, so it has to run no other groups.
-    assert!(pooled::GROUPS.iter().all(|group| run.contains(&group.name())));
+    // The pooled engine's list is the default one's, so it has to run no other groups; likewise with profiles.
+    assert!(pooled::GROUPS.iter().chain(profiled::GROUPS).all(|group| run.contains(&group.name())));
     for (configuration, groups) in [
         (Configuration::default(), default::GROUPS),
         (Configuration::artifacts(), artifacts::GROUPS),

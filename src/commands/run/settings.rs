@@ -83,6 +83,7 @@ fn tiers(args: &RunArgs, config: &mut Config) {
         TierArg::Optimized => Tier::Optimized,
     };
     config.tier(tier(args.tier)).late_link_tier(tier(args.jit_tier));
+    config.collect_profile(args.profile.is_some());
     if args.trace_tiers {
         let start = std::time::Instant::now();
         config.tier_observer(move |event| {

@@ -4,6 +4,7 @@ use std::mem::offset_of;
 use std::rc::Rc;
 
 use inkwell::IntPredicate;
+use inkwell::basic_block::BasicBlock;
 use inkwell::values::PointerValue;
 use wasmo_abi::index::{FuncIndex, TableIndex, TypeIndex};
 use wasmo_abi::trap::TrapCode;
@@ -16,6 +17,7 @@ use crate::ir::builder::{int, pointer};
 use crate::ir::signature::{Callee, Signature};
 use crate::ir::tbaa::{Region, Tag};
 use crate::translate::function::FunctionTranslator;
+use crate::translate::profile::Likely;
 
 /// What to call, and the context to call it with.
 struct Target<'ctx> {
@@ -35,15 +37,29 @@ pub fn translate(t: &mut FunctionTranslator<'_, '_>, operator: &Operator<'_>) ->
             call(t, &target)?;
         }
         Operator::CallIndirect { type_index, table_index } => {
-            let target = indirect(t, TypeIndex(type_index), TableIndex(table_index))?;
-            call(t, &target)?;
+            let (ty, found) = (TypeIndex(type_index), find(t, TableIndex(table_index))?);
+            match t.likely_callee(ty) {
+                Some(likely) => guarded_call(t, ty, found, likely)?,
+                None => {
+                    let target = indirect(t, ty, found)?;
+                    call(t, &target)?;
+                }
+            }
         }
         Operator::ReturnCall { function_index } => {
             let target = direct(t, FuncIndex(function_index))?;
             tail_call(t, &target)?;
         }
         Operator::ReturnCallIndirect { type_index, table_index } => {
-            let target = indirect(t, TypeIndex(type_index), TableIndex(table_index))?;
+            let (ty, found) = (TypeIndex(type_index), find(t, TableIndex(table_index))?);
+            if let Some(likely) = t.likely_callee(ty) {
+                let (fuel, otherwise, operands) = (t.fuel, begin_guard(t, found, likely)?, t.stack.clone());
+                let target = direct(t, likely.func)?;
+                tail_call(t, &target)?;
+                t.ir.at_end(otherwise);
+                (t.fuel, t.stack, t.reachable) = (fuel, operands, true);
+            }
+            let target = indirect(t, ty, found)?;
             tail_call(t, &target)?;
         }
         _ => return Ok(false),
@@ -87,14 +103,70 @@ fn direct<'ctx>(t: &mut FunctionTranslator<'_, 'ctx>, func: FuncIndex) -> Result
     Ok(Target { callee: Callee::Indirect(code), context, signature })
 }
 
-/// Pops the index into `table`; traps unless there is a function of type `ty`.
+/// An element of a table, and the tag of accesses to it.
+type Element<'ctx> = (PointerValue<'ctx>, Tag<'ctx>);
+
+/// Pops the index into `table`; traps unless there is an element.
+fn find<'ctx>(t: &mut FunctionTranslator<'_, 'ctx>, table: TableIndex) -> Result<Element<'ctx>, Error> {
+    let index = t.pop_int()?;
+    element(t, table, index, TrapCode::UndefinedElement)
+}
+
+/// Begins a block for when the element is the function that it is likely to be, of this instance; answers the one for when it is not.
+///
+/// The instance has one record of each of its functions, of which an element is a copy that says where it is from; so if that is the one, there is nothing else to check.
+fn begin_guard<'ctx>(
+    t: &mut FunctionTranslator<'_, 'ctx>,
+    (element, tag): Element<'ctx>,
+    likely: Likely,
+) -> Result<BasicBlock<'ctx>, Error> {
+    let expected = t.ir.field(t.context, t.unit.layout.func_ref(likely.func_ref))?;
+    let field = t.ir.field(element, offset_of!(VmFuncRef, func_ref))?;
+    let found = pointer(t.ir.load(t.ir.types.ptr, field, 8, tag)?)?;
+    let is_expected = t.ir.builder().build_int_compare(IntPredicate::EQ, found, expected, "")?;
+    let (expected, otherwise) = (t.new_block(), t.new_block());
+    let branch = t.ir.cond_br(is_expected, expected, otherwise)?;
+    t.ir.set_weights(branch, &likely.weights)?;
+    t.ir.at_end(expected);
+    Ok(otherwise)
+}
+
+/// Calls the function that `found` is likely to be directly if it is, and as any other if it is not.
+fn guarded_call<'ctx>(
+    t: &mut FunctionTranslator<'_, 'ctx>,
+    ty: TypeIndex,
+    found: Element<'ctx>,
+    likely: Likely,
+) -> Result<(), Error> {
+    let (fuel, operands) = (t.fuel, t.stack.clone());
+    let otherwise = begin_guard(t, found, likely)?;
+    let go_on = t.new_block();
+    let height = operands.len().saturating_sub(t.unit.info.types[ty].params.len());
+    let target = direct(t, likely.func)?;
+    call(t, &target)?;
+    let expected = (t.ir.block()?, t.stack.split_off(height));
+    t.ir.br(go_on)?;
+    t.ir.at_end(otherwise);
+    (t.fuel, t.stack) = (fuel, operands);
+    let target = indirect(t, ty, found)?;
+    call(t, &target)?;
+    let other = (t.ir.block()?, t.stack.split_off(height));
+    t.ir.br(go_on)?;
+    t.ir.at_end(go_on);
+    for (a, b) in expected.1.into_iter().zip(other.1) {
+        let phi = t.ir.phi(a.get_type())?;
+        phi.add_incoming(&[(&a, expected.0), (&b, other.0)]);
+        t.push(phi.as_basic_value());
+    }
+    Ok(())
+}
+
+/// Traps unless `element` is a function of type `ty`.
 fn indirect<'ctx>(
     t: &mut FunctionTranslator<'_, 'ctx>,
     ty: TypeIndex,
-    table: TableIndex,
+    (element, tag): Element<'ctx>,
 ) -> Result<Target<'ctx>, Error> {
-    let index = t.pop_int()?;
-    let (element, tag) = element(t, table, index, TrapCode::UndefinedElement)?;
     check_type(t, ty, element, tag)?;
     let field = |offset| {
         let field = t.ir.field(element, offset)?;
@@ -102,6 +174,7 @@ fn indirect<'ctx>(
     };
     let code = field(offset_of!(VmFuncRef, code))?;
     let context = field(offset_of!(VmFuncRef, context))?;
+    t.count_callee(code, context)?;
     Ok(Target { callee: Callee::Indirect(code), context, signature: t.unit.signature(ty) })
 }
 

@@ -36,7 +36,7 @@ impl Sources {
     pub(super) fn new(args: &RunArgs, stop: &Stop) -> Self {
         Self {
             stop: stop.clone(),
-            no_cache: args.no_cache,
+            no_cache: args.no_cache || args.profile.is_some(),
             tier: args.tier,
             in_tiers: RefCell::default(),
             cache: OnceCell::new(),

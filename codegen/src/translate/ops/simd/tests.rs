@@ -9,6 +9,7 @@ use wasmparser::{Operator, Parser, Payload};
 use crate::ir::Options;
 use crate::ir::context::Arch;
 use crate::parse::parse_full;
+use crate::profile::Guide;
 use crate::translate::{Partition, module_partition};
 
 /// Operators with their immediates, by what they take and give: i, l, f, d are i32, i64, f32, f64 and v is v128.
@@ -146,7 +147,7 @@ fn translated_for(wasm: &[u8], arch: Arch, fused_multiply_add: bool) -> String {
     let functions: Vec<usize> = (0..parsed.funcs.len()).collect();
     crate::llvm::load().expect("LLVM is there");
     let context = Context::create();
-    let partition = Partition { functions: &functions, copies: &[], osr: &[] };
+    let partition = Partition { functions: &functions, copies: &[], osr: &[], guide: Guide::None };
     let module = module_partition(&context, &parsed, wasm, partition, &options).expect("all operators are known");
     module.verify().expect("LLVM accepts the module");
     module.print_to_string().to_string()
