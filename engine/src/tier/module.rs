@@ -406,7 +406,9 @@ impl Shared {
             let functions = self.batch(&mut state, source, position, alone);
             drop(state);
             let Some(_busy) = Busy::begin() else { anyhow::bail!("the process is exiting") };
-            match stacker::grow(Compiler::STACK_SIZE, || self.lift_off(module, &functions, true)) {
+            let compiled = stacker::grow(Compiler::STACK_SIZE, || self.lift_off(module, &functions, true));
+            self.engine.tier_workers().waited();
+            match compiled {
                 Ok(()) if self.tuning.ahead => self.look_ahead(module, &functions),
                 Ok(()) => {}
                 // Another function of the unit may be at fault.

@@ -1,6 +1,7 @@
 //! [`Workers`]: the threads that compile in the background for all modules of an engine.
 //!
-//! Work is taken in this order: what is hot, then what may be called next. A worker holds nothing alive: work for a module that is gone is dropped.
+//! Work is taken in this order: what is hot, then what may be called next; the other way round as long as guests keep waiting for functions that have no code yet, which is
+//! how programs start: then nothing hot runs for long. But what is hot never waits longer than [`PATIENCE`]. A worker holds nothing alive: work for a module that is gone is dropped.
 //!
 //! LLVM must not be at work when the process ends, since its library's destructors run then; so workers stop taking work when the process begins to
 //! exit, and the exit waits for what is being compiled. (Who ends the process without running destructors, as the `wasmo` command does, does not wait.)
@@ -26,14 +27,23 @@ pub(crate) enum Urgency {
 /// The most pieces of work that may be needed soon; what is beyond is forgotten, since it is compiled when it is called.
 const MAX_AHEAD: usize = 1024;
 
+/// How long ago a guest waited for code if guests are still starting.
+const STARTING: Duration = Duration::from_millis(50);
+
+/// How long what is hot waits for guests to have started.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 #[derive(Default)]
 struct Queue {
-    hot: VecDeque<Task>,
+    /// With the times at which they came.
+    hot: VecDeque<(Instant, Task)>,
     ahead: VecDeque<Task>,
     threads: usize,
     idle: usize,
     /// How many threads do work that is hot.
     busy: usize,
+    /// When a guest last had to wait for code.
+    waited: Option<Instant>,
     /// No work begins after this.
     end: Option<Instant>,
 }
@@ -41,6 +51,26 @@ struct Queue {
 impl Queue {
     fn has_ended(&self) -> bool {
         self.end.is_some_and(|end| end <= Instant::now())
+    }
+
+    /// Takes the next piece of work.
+    fn take(&mut self) -> Option<(Task, Urgency)> {
+        if self.has_ended() {
+            return None;
+        }
+        let is_starting = self.waited.is_some_and(|waited| waited.elapsed() < STARTING);
+        let may_wait = self.hot.front().is_none_or(|(since, _)| since.elapsed() < PATIENCE);
+        if is_starting
+            && may_wait
+            && let Some(task) = self.ahead.pop_front()
+        {
+            return Some((task, Urgency::Ahead));
+        }
+        if let Some((_, task)) = self.hot.pop_front() {
+            self.busy += 1;
+            return Some((task, Urgency::Hot));
+        }
+        self.ahead.pop_front().map(|task| (task, Urgency::Ahead))
     }
 }
 
@@ -110,7 +140,7 @@ impl Workers {
     pub(crate) fn submit(&self, urgency: Urgency, task: Task) {
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         match urgency {
-            Urgency::Hot => queue.hot.push_back(task),
+            Urgency::Hot => queue.hot.push_back((Instant::now(), task)),
             Urgency::Ahead if queue.end.is_some() => return,
             Urgency::Ahead => {
                 queue.ahead.push_front(task);
@@ -131,6 +161,11 @@ impl Workers {
         }
         drop(queue);
         self.shared.changed.notify_one();
+    }
+
+    /// A guest had to wait for code that was not there when it was called.
+    pub(crate) fn waited(&self) {
+        self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).waited = Some(Instant::now());
     }
 
     /// Waits until everything hot is done, but no longer than `limit`. No work begins afterwards, and none that may be needed soon from now on.
@@ -170,14 +205,8 @@ fn work(shared: &Weak<Shared>) {
                 queue.threads -= 1;
                 return;
             }
-            if !queue.has_ended() {
-                if let Some(task) = queue.hot.pop_front() {
-                    queue.busy += 1;
-                    break (task, Urgency::Hot);
-                }
-                if let Some(task) = queue.ahead.pop_front() {
-                    break (task, Urgency::Ahead);
-                }
+            if let Some(work) = queue.take() {
+                break work;
             }
             queue.idle += 1;
             queue = shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
