@@ -230,7 +230,7 @@ impl Compiler {
             job.with_module(&whole, |module, machine| {
                 let pipeline = Pipeline::new(self.tunables, whole.effort);
                 if what != Print::Ir {
-                    pipeline.run(module, machine)?;
+                    pipeline.run(module, machine, &|| false)?;
                 }
                 if what != Print::Assembly {
                     return Ok(module.print_to_string().to_string());

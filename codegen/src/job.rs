@@ -148,7 +148,7 @@ impl Job<'_> {
             if stop() {
                 return Ok(None);
             }
-            self.phases.time(Phase::Optimize, || pipeline.run(module, machine))?;
+            self.phases.time(Phase::Optimize, || pipeline.run(module, machine, &stop))?;
             if stop() {
                 return Ok(None);
             }

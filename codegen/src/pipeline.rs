@@ -4,14 +4,15 @@
 //! [`Pipeline::emit`] turns into one object with a single text section.
 
 use crate::error::Error;
-use crate::shim::{self, WasmoPollLayout};
+use crate::shim::{self, WasmoPollLayout, WasmoStop};
 use inkwell::memory_buffer::MemoryBuffer;
 use inkwell::module::{Linkage, Module};
 use inkwell::targets::{FileType, TargetMachine};
 use inkwell::values::AsValueRef;
 use llvm_sys::target_machine::LLVMCodeGenFileType;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_void};
 use std::mem::offset_of;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 use wasmo_abi::builtin::{Builtin, VmBuiltins};
 use wasmo_abi::symbol;
@@ -23,6 +24,16 @@ use wasmo_abi::vm::{VmContext, VmExecContext};
 pub(crate) struct Pipeline {
     tunables: Tunables,
     effort: Effort,
+}
+
+/// Says whether what is being compiled is not wanted any more.
+pub(crate) type Stop<'a> = &'a dyn Fn() -> bool;
+
+/// Asks a [`Stop`], which `context` points to. One that panics is asked again where the panic can be told.
+extern "C" fn is_stopped(context: *const c_void) -> bool {
+    // SAFETY: `Pipeline::optimize` has made it of a `Stop` that lives as long as LLVM asks.
+    let stop = unsafe { *context.cast::<Stop<'_>>() };
+    catch_unwind(AssertUnwindSafe(stop)).unwrap_or(true)
 }
 
 /// How much time a function is worth, when code is optimised at all.
@@ -56,10 +67,10 @@ impl Pipeline {
         Self { tunables, effort }
     }
 
-    /// Runs all passes over the IR of `module`.
-    pub(crate) fn run(self, module: &Module<'_>, machine: &TargetMachine) -> Result<(), Failure> {
+    /// Runs all passes over the IR of `module`. Once `stop` says that nobody wants the code, it comes to an end soon, and what is left is correct, and no more.
+    pub(crate) fn run(self, module: &Module<'_>, machine: &TargetMachine, stop: Stop<'_>) -> Result<(), Failure> {
         if self.tunables.opt_level == OptLevel::Speed && self.effort != Effort::LiftOff {
-            self.optimize(module, machine)?;
+            self.optimize(module, machine, stop)?;
         }
         // From here on nothing looks at a loop again, so that polls hinder no other pass.
         if self.tunables.epoch_interruption {
@@ -71,12 +82,13 @@ impl Pipeline {
 
     /// LLVM's own order of passes, with ours in it (`shim/optimize.cpp`). Compared with O2, O3 gave the same code for the same time on
     /// numeric kernels.
-    fn optimize(self, module: &Module<'_>, machine: &TargetMachine) -> Result<(), Failure> {
+    fn optimize(self, module: &Module<'_>, machine: &TargetMachine, stop: Stop<'_>) -> Result<(), Failure> {
         let mut message = null_mut();
-        // SAFETY: module and machine are live for the call and used by this thread alone.
+        let stop = WasmoStop { wanted: is_stopped, context: (&raw const stop).cast() };
+        // SAFETY: module and machine are live for the call and used by this thread alone; so is what `stop` leads to.
         let status = unsafe {
             let light = self.effort == Effort::Light;
-            shim::wasmo_optimize(module.as_mut_ptr(), machine.as_mut_ptr(), light, &raw mut message)
+            shim::wasmo_optimize(module.as_mut_ptr(), machine.as_mut_ptr(), light, stop, &raw mut message)
         };
         outcome(status, message)
     }

@@ -3,7 +3,7 @@
 //! The functions are documented where they are defined; the wrappers that keep their rules are [`crate::emitter`], [`crate::orc`],
 //! [`crate::pipeline`] and [`crate::target`].
 
-use libc::{c_char, c_int};
+use libc::{c_char, c_int, c_void};
 use llvm_sys::error::LLVMErrorRef;
 use llvm_sys::orc2::{LLVMOrcExecutionSessionRef, LLVMOrcJITDylibRef, LLVMOrcObjectLayerRef};
 use llvm_sys::prelude::{LLVMMemoryBufferRef, LLVMModuleRef, LLVMValueRef};
@@ -32,6 +32,13 @@ pub(crate) struct WasmoPollLayout {
     pub(crate) new_epoch: u64,
 }
 
+/// `optimize.h`: whether what is being compiled is not wanted any more.
+#[repr(C)]
+pub(crate) struct WasmoStop {
+    pub(crate) wanted: extern "C" fn(*const c_void) -> bool,
+    pub(crate) context: *const c_void,
+}
+
 unsafe extern "C" {
     pub(crate) fn wasmo_session_new(places: *const u64, count: usize, out: *mut *mut WasmoSession) -> LLVMErrorRef;
     pub(crate) fn wasmo_session_end(session: *mut WasmoSession) -> LLVMErrorRef;
@@ -44,6 +51,7 @@ unsafe extern "C" {
         module: LLVMModuleRef,
         machine: LLVMTargetMachineRef,
         light: bool,
+        stop: WasmoStop,
         message: *mut *mut c_char,
     ) -> c_int;
     pub(crate) fn wasmo_emit(

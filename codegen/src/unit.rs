@@ -5,7 +5,7 @@
 //! function, and each is freed alone.
 
 use crate::compiler::Compiler;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::image::link::{LinkedObject, link_object};
 use crate::job::Job;
 use crate::object::{Object, SymbolKind};
@@ -199,11 +199,11 @@ impl Source {
 }
 
 impl Compiler {
-    /// Compiles and links some functions of a module, on the calling thread.
+    /// Compiles and links some functions of a module, on the calling thread, unless `stop` says meanwhile that it takes too long.
     ///
     /// # Errors
-    /// The first mistake in one of the functions, `Limit` when there is too much code, or `Internal`.
-    pub fn compile_unit(&self, source: &Source, request: &Request) -> Result<NewCode, Error> {
+    /// The first mistake in one of the functions, `Limit` when there is too much code, `Cancelled` when it took too long, or `Internal`.
+    pub fn compile_unit(&self, source: &Source, request: &Request, stop: &dyn Fn() -> bool) -> Result<NewCode, Error> {
         let bytes: usize = request.functions.iter().map(|&position| source.body_size(position)).sum();
         let large = |&position: &usize| source.body_size(position) > LARGE_FUNCTION;
         let all = request.functions.iter().copied().chain(request.osr.iter().map(|&(position, _)| position));
@@ -232,7 +232,8 @@ impl Compiler {
         let phases = Phases::default();
         let job =
             Job { compiler: self, parsed: &source.parsed, bytes: &source.bytes, observer: &(), phases: &phases, guide };
-        let object = job.object(&partition, || false)?.ok_or_else(|| Error::internal("a unit was given up"))?;
+        let given_up = || Error::new(ErrorKind::Cancelled, "it takes too long to compile");
+        let object = job.object(&partition, stop)?.ok_or_else(given_up)?;
         let linked = link_object(self.target.arch(), &object)?;
         let info = source.info();
         let position = |func: FuncIndex| {

@@ -117,6 +117,34 @@ fn an_observer_sees_progress_and_may_cancel() {
     assert!(some.done.into_inner() < total as u64);
 }
 
+/// Loses patience when it has been asked so often.
+struct Patience(AtomicU64);
+
+impl Observer for Patience {
+    fn cancelled(&self) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
+    }
+}
+
+#[test]
+fn optimising_one_function_can_be_cancelled() {
+    let text = "(module (memory 1) (func (param i32) (loop (i32.store (local.get 0) (i32.load offset=4 (local.get 0)))
+        (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 4)))))))";
+    let bytes = wat::parse_str(text).expect("the text is well-formed");
+    let info = wasmo_codegen::parse(&bytes).expect("the module is valid");
+    let compiler = compiler(Tunables::default());
+    let many = Patience(AtomicU64::new(u64::MAX));
+    compiler.compile(&info, &bytes, &many).expect("nobody cancels");
+    let asked = u64::MAX - many.0.into_inner();
+    assert!(asked > 50, "{asked}: before every pass");
+    // Each time in another pass; what is compiled next is not disturbed by it.
+    for patience in (0..asked).step_by(7) {
+        let error = compiler.compile(&info, &bytes, &Patience(AtomicU64::new(patience))).expect_err("it is cancelled");
+        assert_eq!(error.kind, ErrorKind::Cancelled, "{patience}");
+    }
+    compiler.compile(&info, &bytes, &()).expect("nobody cancels");
+}
+
 #[test]
 fn thunks_are_made_for_types_that_no_module_has() {
     let compiler = compiler(quick());

@@ -286,3 +286,23 @@ fn threads_share_code_that_is_being_made() {
         assert_eq!(done.into_inner(), 8);
     }
 }
+
+#[test]
+fn what_takes_too_long_to_optimise_stays_as_it_is() {
+    let expected = call(&Engine::default(), STATE, "state", 1000).unwrap();
+    for tuning in [
+        Tuning { optimized_bytes: 20, ..at_once() },
+        Tuning { optimizing_time: std::time::Duration::ZERO, ..at_once() },
+    ] {
+        let small = tuning.optimized_bytes == 20;
+        let (engine, events) = engine(Tier::Auto, tuning);
+        assert_eq!(call(&engine, STATE, "state", 1000).unwrap(), expected);
+        let kept = count(&events, |event| matches!(event, TierEvent::Kept { .. }));
+        let optimized = count(&events, |event| matches!(event, TierEvent::Optimized { .. }));
+        assert_eq!(count(&events, |event| matches!(event, TierEvent::Osr { .. })), 0);
+        // The small function that the large one calls is optimised, unless there is no time for anything.
+        assert_eq!(optimized, usize::from(small), "{small}");
+        assert!(kept >= 1, "{small}: {kept}");
+        assert_eq!(engine.tier_stats().kept, kept as u64);
+    }
+}

@@ -7,6 +7,7 @@
 #include "llvm/Analysis/CGSCCPassManager.h"
 #include "llvm/Analysis/LoopAnalysisManager.h"
 #include "llvm/IR/Module.h"
+#include "llvm/IR/PassInstrumentation.h"
 #include "llvm/IR/PassManager.h"
 #include "llvm/Passes/PassBuilder.h"
 #include "llvm/Target/TargetMachine.h"
@@ -39,7 +40,7 @@ void spare_straight_lines(Module &module) {
 
 } // namespace
 
-void wasmo_optimize_module(Module &module, TargetMachine &machine, bool light) {
+void wasmo_optimize_module(Module &module, TargetMachine &machine, bool light, const WasmoStop &stop) {
   PipelineTuningOptions tuning;
   tuning.LoopVectorization = true;
   tuning.SLPVectorization = true;
@@ -48,7 +49,13 @@ void wasmo_optimize_module(Module &module, TargetMachine &machine, bool light) {
   // A profile of the call graph orders functions at link time, which wasmo's linker does not do.
   tuning.CallGraphProfile = false;
 
-  PassBuilder builder(&machine, tuning);
+  bool stopped = false;
+  PassInstrumentationCallbacks callbacks;
+  callbacks.registerShouldRunOptionalPassCallback([&](StringRef, Any) {
+    stopped = stopped || stop.wanted(stop.context);
+    return !stopped;
+  });
+  PassBuilder builder(&machine, tuning, std::nullopt, &callbacks);
   wasmo_register_quiet_passes(builder);
   wasmo_register_array_passes(builder);
   wasmo_mark_quiet(module);

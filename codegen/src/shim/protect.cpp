@@ -46,9 +46,9 @@ using wasmo::protect;
 extern "C" {
 
 /// Runs the passes of `wasmo_optimize_module`. Results as `protect` says; the message is to be freed with LLVMDisposeMessage.
-int wasmo_optimize(LLVMModuleRef module, LLVMTargetMachineRef machine, bool light, char **message) {
+int wasmo_optimize(LLVMModuleRef module, LLVMTargetMachineRef machine, bool light, WasmoStop stop, char **message) {
   return protect(message, [=]() -> char * {
-    wasmo_optimize_module(*llvm::unwrap(module), *reinterpret_cast<llvm::TargetMachine *>(machine), light);
+    wasmo_optimize_module(*llvm::unwrap(module), *reinterpret_cast<llvm::TargetMachine *>(machine), light, stop);
     return nullptr;
   });
 }

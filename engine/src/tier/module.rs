@@ -344,7 +344,13 @@ impl Shared {
         if let Some(ration) = &self.ration {
             ration.check_time(request.tier)?;
         }
-        let new = match catch_unwind(AssertUnwindSafe(|| compiler.compile_unit(source, request))) {
+        let is_optimized = request.tier == wasmo_abi::tier::Tier::Optimized;
+        let mut all = request.functions.iter().copied().chain(request.osr.iter().map(|&(position, _)| position));
+        if is_optimized && all.any(|position| source.body_size(position) > self.tuning.optimized_bytes) {
+            anyhow::bail!("it is too large to be optimised");
+        }
+        let stop = || is_optimized && started.elapsed() > self.tuning.optimizing_time;
+        let new = match catch_unwind(AssertUnwindSafe(|| compiler.compile_unit(source, request, &stop))) {
             Ok(result) => result.map_err(CompileError::from)?,
             Err(_) => return Err(internal("the compiler panicked")),
         };

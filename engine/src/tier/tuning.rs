@@ -20,6 +20,10 @@ pub struct Tuning {
     pub inlined_unit_bytes: usize,
     /// The most bytes of bodies that are optimised together.
     pub unit_bytes: usize,
+    /// Functions with a body of more bytes stay in lift-off code: LLVM would take seconds and hundreds of megabytes, and other functions wait for its threads.
+    pub optimized_bytes: usize,
+    /// What LLVM has not optimised after this time stays in lift-off code, for the same reason.
+    pub optimizing_time: Duration,
     /// The most bytes of bodies that are compiled together when a function is first called: the function and those that it calls.
     pub lift_off_bytes: usize,
     /// The most functions that are.
@@ -42,6 +46,8 @@ impl Default for Tuning {
             inlined_bytes: 400,
             inlined_unit_bytes: 2 << 10,
             unit_bytes: 16 << 10,
+            optimized_bytes: 128 << 10,
+            optimizing_time: Duration::from_secs(10),
             lift_off_bytes: 2 << 10,
             lift_off_functions: 8,
             ahead: true,
