@@ -115,6 +115,14 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "OUT", value_hint = ValueHint::FilePath, conflicts_with = "tier")]
     pub(crate) profile: Option<PathBuf>,
 
+    /// Write the names of functions, as they are compiled, to /tmp/perf-PID.map, where `perf report` looks for them.
+    #[arg(long)]
+    pub(crate) perf_map: bool,
+
+    /// Tell a debugger (gdb) the names and frames of functions, as they are compiled.
+    #[arg(short = 'g', long)]
+    pub(crate) debug_info: bool,
+
     /// Let memories and tables together grow no further than this, as 64MiB, 1GiB, or a number of bytes.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) max_memory: Option<u64>,

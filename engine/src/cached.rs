@@ -53,6 +53,8 @@ impl Engine {
             pooling: _,
             late_link_opt_level: _,
             late_link_tier: _,
+            profiler: _,
+            debug_info: _,
             #[cfg(feature = "compiler")]
                 tier: _,
             #[cfg(feature = "compiler")]

@@ -15,6 +15,17 @@ pub enum OptLevel {
     Speed,
 }
 
+/// How a profiler learns the names of code that lies in no file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProfilingStrategy {
+    /// Not at all.
+    #[default]
+    None,
+    /// From `/tmp/perf-PID.map`, which `perf report` reads. It gets a line for each function whose code comes to be, and is not removed.
+    PerfMap,
+}
+
 /// The choices an [`crate::Engine`] is made with. Start from [`Config::new`] and change what is to be different.
 ///
 /// ```
@@ -41,6 +52,8 @@ pub struct Config {
     pub(crate) late_link_opt_level: Option<OptLevel>,
     #[cfg(feature = "compiler")]
     pub(crate) late_link_tier: Tier,
+    pub(crate) profiler: ProfilingStrategy,
+    pub(crate) debug_info: bool,
     #[cfg(feature = "compiler")]
     pub(crate) tier: Tier,
     #[cfg(feature = "compiler")]
@@ -90,6 +103,8 @@ impl Config {
             late_link_opt_level: None,
             #[cfg(feature = "compiler")]
             late_link_tier: Tier::Auto,
+            profiler: ProfilingStrategy::None,
+            debug_info: false,
             #[cfg(feature = "compiler")]
             tier: Tier::default(),
             #[cfg(feature = "compiler")]
@@ -212,6 +227,19 @@ impl Config {
     /// with up to 64 KiB of memory each, makes instances anew, and sets no limits.
     pub fn pooling(&mut self, pooling: PoolingConfig) -> &mut Self {
         self.pooling = Some(pooling);
+        self
+    }
+
+    /// How a profiler learns which code is which function's; [`ProfilingStrategy::None`] by default. Code for all engines of a process goes to the same file.
+    pub fn profiler(&mut self, strategy: ProfilingStrategy) -> &mut Self {
+        self.profiler = strategy;
+        self
+    }
+
+    /// Tell debuggers which code is which function's, and how its frames are left, by GDB's interface for compilers at run time; off by default. GDB looks for the
+    /// interface among the program's symbols, so a program that was stripped of them does not have it.
+    pub fn debug_info(&mut self, enable: bool) -> &mut Self {
+        self.debug_info = enable;
         self
     }
 

@@ -63,8 +63,11 @@ impl Engine {
     /// An engine of this configuration.
     ///
     /// # Errors
-    /// When the machine is not supported. That the configuration names a processor that LLVM does not know comes out when something is compiled.
+    /// When the machine is not supported, or the file for [`crate::ProfilingStrategy::PerfMap`] cannot be written. That the configuration names a processor that LLVM does not know comes out when something is compiled.
     pub fn new(config: &Config) -> Result<Self> {
+        if config.profiler == crate::ProfilingStrategy::PerfMap {
+            wasmo_runtime::debug::perf_map::open()?;
+        }
         Ok(Self {
             inner: Arc::new(EngineInner {
                 config: config.clone(),

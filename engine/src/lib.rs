@@ -74,6 +74,10 @@
 //! [`Linker::instantiate_pre`] looks up and checks imports once, and [`Config::pooling`] keeps what stores leave for the next ones: an instance then costs less than a
 //! microsecond.
 //!
+//! # Profilers and debuggers
+//!
+//! [`Config::profiler`] and [`Config::debug_info`] tell `perf` and `gdb` the names of functions, of code that is made or replaced while a guest runs, too.
+//!
 //! # Reading the code
 //!
 //! The module `store` explains who owns what and how the borrow of a store is lent to host functions; `func` has calls both ways.
@@ -100,6 +104,7 @@ mod instance;
 pub mod late_link;
 mod limits;
 mod linker;
+mod listing;
 mod memory;
 mod module;
 mod pooling;
@@ -120,7 +125,7 @@ pub use cache::{Cache, CacheConfig};
 pub use caller::Caller;
 #[cfg(feature = "compiler")]
 pub use compile::CompileObserver;
-pub use config::{Config, OptLevel};
+pub use config::{Config, OptLevel, ProfilingStrategy};
 pub use engine::{Engine, EngineWeak};
 pub use error::{CompileError, CompileErrorKind};
 pub use externref::{ExternRef, Rooted};

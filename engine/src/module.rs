@@ -39,6 +39,7 @@ impl std::panic::RefUnwindSafe for Module {}
 
 impl Module {
     pub(crate) fn from_runtime(engine: Engine, runtime: Arc<wasmo_runtime::Module>, origin: Origin) -> Self {
+        crate::listing::list_module(&engine, &runtime);
         Self { inner: Arc::new(ModuleInner { engine, runtime, origin, exports_by_name: OnceLock::new() }) }
     }
 

@@ -3,7 +3,7 @@
 //! Read [`store`] first: a [`Store`] owns everything that a guest can reach, and all of it lives as long as the store.
 //! [`instance`] makes an instance from a [`Module`] and imports, and [`pool`] keeps what stores give back for the next ones. A call goes through `entry` onto the guest's own
 //! `stack`, comes back through the same stubs when the guest calls the host or a `helper`, and ends by returning or by
-//! being unwound ([`trap`]). `code` explains code addresses for backtraces. [`artifact`] loads a
+//! being unwound ([`trap`]). `code` explains code addresses for backtraces, [`debug`] for profilers and debuggers. [`artifact`] loads a
 //! module from a file.
 //!
 //! The crate knows neither LLVM nor the embedder: code comes in as [`wasmo_abi::code::ModuleCode`], the embedder's
@@ -15,6 +15,7 @@ pub mod artifact;
 mod code;
 pub mod code_memory;
 pub mod cpu;
+pub mod debug;
 mod entry;
 pub mod error;
 mod exec;

@@ -9,6 +9,7 @@ use crate::pool::Idle;
 use crate::tier::Tiers;
 use crate::trap::unwind::UnwindRules;
 use crate::type_registry::TypeRegistry;
+use std::any::Any;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use wasmo_abi::code::{CodeUnit, ModuleCode};
@@ -43,6 +44,8 @@ pub struct Module {
     pub tiers: Option<Tiers>,
     /// Code that was added since.
     pub(crate) added: Mutex<Vec<Arc<AddedUnit>>>,
+    /// What goes before the code does.
+    attached: Mutex<Vec<Box<dyn Any + Send + Sync>>>,
 }
 
 impl Module {
@@ -125,6 +128,7 @@ impl Module {
             imports_functions_only,
             tiers,
             added: Mutex::default(),
+            attached: Mutex::default(),
         });
         code::register(&module);
         module
@@ -141,12 +145,7 @@ impl Module {
     }
 
     /// Adds code to a module in tiers, and makes it the newest code of `functions`: positions among the defined functions, and addresses. `owner` frees it when dropped.
-    pub fn publish(
-        self: &Arc<Self>,
-        code: CodeUnit,
-        functions: &[(usize, usize)],
-        owner: Arc<dyn std::any::Any + Send + Sync>,
-    ) {
+    pub fn publish(self: &Arc<Self>, code: CodeUnit, functions: &[(usize, usize)], owner: Arc<dyn Any + Send + Sync>) {
         let unit = AddedUnit { code, unwind_rules: UnwindRules::default(), _owner: Owner { _code: owner } };
         let unit = Arc::new(unit);
         // The code can be explained before it can be called.
@@ -157,6 +156,11 @@ impl Module {
                 tiers.entries.set_code(position, address);
             }
         }
+    }
+
+    /// Keeps `what` until the module goes, and drops it before code is freed.
+    pub fn attach(&self, what: impl Any + Send + Sync) {
+        self.attached.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(what));
     }
 
     /// The entries of a module in tiers; null for others.
@@ -199,6 +203,7 @@ impl Module {
 
 impl Drop for Module {
     fn drop(&mut self) {
+        self.attached.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         code::unregister(self);
     }
 }

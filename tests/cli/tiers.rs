@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::guest;
-use crate::support::{Answer, Folder, finish};
+use crate::support::{Answer, Folder, finish, wait};
 
 /// Prints `a` when it has no arguments and `b` when it has some, from functions of their own, which nobody calls directly. `$warm` runs some hundred times.
 fn two_ways() -> String {
@@ -135,5 +135,20 @@ fn warm_functions_are_optimised_in_the_background() {
         }
         assert!(start.elapsed() < Duration::from_secs(60), "nothing is optimised: {}", answer.stderr);
         thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_profiler_finds_the_names_of_what_was_compiled() {
+    let folder = Folder::new(&[("two.wat", &two_ways())]);
+    let mut command = folder.command(&["run", "--perf-map", "-g", "two.wat"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("wasmo starts");
+    let map = format!("/tmp/perf-{}.map", child.id());
+    let output = wait(child);
+    let lines = std::fs::read_to_string(&map).expect("the file was written");
+    std::fs::remove_file(&map).expect("the file is ours");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "a\n");
+    for name in ["!warm [lift-off]", "!a [lift-off]"] {
+        assert!(lines.lines().any(|line| line.ends_with(name)), "{name} is missing: {lines}");
     }
 }

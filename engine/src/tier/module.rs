@@ -314,7 +314,9 @@ impl Shared {
 
     /// Makes code the newest of its functions.
     fn publish(&self, module: &RuntimeModule, tier: wasmo_abi::tier::Tier, new: Made) {
-        let PlacedCode { unit, functions, object, .. } = new.code;
+        let PlacedCode { unit, functions, osr, object, .. } = new.code;
+        let variants: Vec<_> = osr.iter().map(|&(_, at, address)| (at, address)).collect();
+        crate::listing::list_unit(&self.engine, module, &unit, tier, &variants);
         let publish = || module.publish(unit, &functions, new.piece);
         match &self.learner {
             Some(learner) => {

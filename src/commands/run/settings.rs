@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 #[cfg(feature = "compiler")]
 use wasmo::Tier;
-use wasmo::{Config, Engine, OptLevel, Store};
+use wasmo::{Config, Engine, OptLevel, ProfilingStrategy, Store};
 
 use crate::args::RunArgs;
 #[cfg(feature = "compiler")]
@@ -32,7 +32,10 @@ impl Settings {
     /// When the code lacks what the command line asks for.
     pub(super) fn new(args: &RunArgs, file: &Path, input: &Input) -> Result<Self> {
         let mut config = Config::new();
-        config.consume_fuel(args.fuel.is_some()).strict_traps(args.strict_traps);
+        config.consume_fuel(args.fuel.is_some()).strict_traps(args.strict_traps).debug_info(args.debug_info);
+        if args.perf_map {
+            config.profiler(ProfilingStrategy::PerfMap);
+        }
         #[cfg(feature = "compiler")]
         tiers(args, &mut config);
         if let Some(level) = &args.jit_opt_level {

@@ -1,11 +1,13 @@
-//! [`FileMapping`]: the beginning of a file mapped for reading, part of it for execution; [`FileId`]: which file, in which state.
+//! [`FileMapping`]: the beginning of a file mapped for reading, part of it for execution; [`FileId`]: which file, in which state; [`open_own`]: a file for others to find,
+//! where anybody may have put something else.
 
 use super::mmap::map_code;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
 use std::ptr::NonNull;
 use std::time::{Duration, SystemTime};
 
@@ -91,5 +93,47 @@ impl FileId {
         let changed = Duration::from_secs(u64::try_from(id.changed.0).unwrap_or(0));
         let settled = now.checked_sub(changed).is_some_and(|age| age > Duration::from_secs(2));
         Ok((settled.then_some(id), metadata.size()))
+    }
+}
+
+/// Opens an empty file to add to it, in a directory that others can write to: a new one, or a plain file of this user's that has no second name.
+pub(crate) fn open_own(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    // Neither links are followed nor pipes waited for, and nothing is emptied before it is known what it is.
+    options.append(true).create(true).mode(0o644).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC);
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    // SAFETY: the call reads a number that the process has.
+    let user = unsafe { libc::geteuid() };
+    if !metadata.is_file() || metadata.uid() != user || metadata.nlink() != 1 {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else of that name is there"));
+    }
+    file.set_len(0)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn only_a_plain_file_of_ours_is_written_to() {
+        let name = |what: &str| std::env::temp_dir().join(format!("wasmo-own-{what}-{}", std::process::id()));
+        let (plain, link, other, directory) = (name("plain"), name("link"), name("other"), name("directory"));
+        open_own(&plain).unwrap().write_all(b"first").unwrap();
+        open_own(&plain).unwrap().write_all(b"second").unwrap();
+        assert_eq!(std::fs::read(&plain).unwrap(), b"second");
+        std::os::unix::fs::symlink(&plain, &link).unwrap();
+        assert!(open_own(&link).is_err());
+        std::fs::hard_link(&plain, &other).unwrap();
+        assert!(open_own(&other).is_err() && open_own(&plain).is_err());
+        assert_eq!(std::fs::read(&plain).unwrap(), b"second");
+        std::fs::create_dir(&directory).unwrap();
+        assert!(open_own(&directory).is_err());
+        for path in [plain, link, other] {
+            std::fs::remove_file(path).unwrap();
+        }
+        std::fs::remove_dir(directory).unwrap();
     }
 }
