@@ -167,12 +167,13 @@ enum Engine {
 
 /// The engines by name.
 fn engines() -> Result<Vec<(&'static str, Engine)>> {
-    let mut speed = wasmo::Config::new();
-    speed.late_link_opt_level(wasmo::OptLevel::Speed);
+    // Without this, functions are compiled when they are first called.
+    let at_once = |level| wasmo::Engine::new(wasmo::Config::new().late_link_opt_level(level));
     let wasmtime = |strategy| wasmtime::Engine::new(wasmtime::Config::new().strategy(strategy));
     Ok(vec![
         ("wasmo", Engine::Wasmo(wasmo::Engine::default())),
-        ("wasmo, optimised", Engine::Wasmo(wasmo::Engine::new(&speed)?)),
+        ("wasmo, all at once", Engine::Wasmo(at_once(wasmo::OptLevel::None)?)),
+        ("wasmo, optimised at once", Engine::Wasmo(at_once(wasmo::OptLevel::Speed)?)),
         ("cranelift", Engine::Wasmtime(wasmtime(wasmtime::Strategy::Cranelift)?)),
         ("winch", Engine::Wasmtime(wasmtime(wasmtime::Strategy::Winch)?)),
         ("V8", Engine::V8),
