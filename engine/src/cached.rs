@@ -11,6 +11,7 @@ use crate::cache::{Cache, CacheError, Entry, Key, SourceHash};
 use crate::tier::{ReadBinary, Tier};
 use crate::{CompileObserver, Config, Engine, Module, Result};
 use anyhow::bail;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use wasmo_abi::artifact::{self, REVISION};
@@ -175,15 +176,20 @@ impl Module {
     ///
     /// # Errors
     /// As [`Module::new`], and when the engine's [`Config::tier`] is [`Tier::Optimized`].
-    pub fn new_in_tiers(engine: &Engine, cache: &Cache, key: &Key, bytes: &[u8]) -> Result<Self> {
+    pub fn new_in_tiers(engine: &Engine, cache: &Cache, key: &Key, bytes: impl Into<Vec<u8>>) -> Result<Self> {
         if engine.config().tier == Tier::Optimized {
             bail!("the engine compiles all of a module before it runs");
         }
-        let binary = crate::compile::to_binary(bytes)?;
+        let bytes = bytes.into();
+        let translated = match crate::compile::to_binary(&bytes)? {
+            Cow::Owned(binary) => Some(binary),
+            Cow::Borrowed(_) => None,
+        };
+        let binary = translated.unwrap_or(bytes);
         if !engine.config().multi_memory {
             Self::validate_binary(engine, &binary)?;
         }
-        crate::tier::in_tiers(engine, &binary, Some((cache, key)))
+        crate::tier::in_tiers(engine, binary, Some((cache, key)))
     }
 
     /// Writes what has been compiled of a module from [`Module::new_in_tiers`] or [`Module::from_cache_in_tiers`] to its cache, for the next run, with how often

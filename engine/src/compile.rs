@@ -136,7 +136,7 @@ impl Module {
             if !config.multi_memory {
                 Self::validate_binary(engine, binary)?;
             }
-            return crate::tier::in_tiers(engine, binary, None);
+            return crate::tier::in_tiers(engine, binary.to_vec(), None);
         }
         Self::compile_whole(engine, binary, None, observer)
     }

@@ -10,6 +10,7 @@
 //! * `source`: the module's binary, which a run that finds all its code in the cache does not need;
 //! * `workers`: the threads in the background, which all modules of an engine share.
 
+mod beside;
 mod learner;
 mod module;
 mod source;

@@ -96,7 +96,7 @@ impl Run {
         };
         let module = match Module::from_cache_in_tiers(&engine, &cache, &key, read) {
             Some(module) => module,
-            None => Module::new_in_tiers(&engine, &cache, &key, &binary)?,
+            None => Module::new_in_tiers(&engine, &cache, &key, binary)?,
         };
         Ok(Self { module, engine, events, reads })
     }

@@ -1,5 +1,6 @@
 //! [`InTiers`]: one module whose functions are compiled while it runs.
 
+use super::beside::Beside;
 use super::learner::{Learner, Outlook};
 use super::source::{LazySource, ReadBinary};
 use super::tuning::Tuning;
@@ -26,6 +27,9 @@ use wasmo_runtime::tier::{Compile, Entries, Tiers};
 
 /// When all functions of a module are compiled one after the other, a unit is full once their bodies have so many bytes.
 const TOGETHER: usize = 16 << 10;
+
+/// Modules with so many bytes are worth a thread or two while they are made.
+const WORTH_THREADS: usize = 1 << 20;
 
 /// How far a function has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,14 +100,23 @@ struct InTiers(Arc<Shared>);
 ///
 /// # Errors
 /// When the module is malformed or invalid, or there is no memory for its entries.
-pub(crate) fn in_tiers(engine: &Engine, binary: &[u8], place: Option<(&Cache, &Key)>) -> Result<Module> {
-    let compiler = engine.compiler()?;
-    compiler.check_host().map_err(CompileError::from)?;
-    let bytes = Bytes::from(binary.to_vec());
+pub(crate) fn in_tiers(engine: &Engine, binary: Vec<u8>, place: Option<(&Cache, &Key)>) -> Result<Module> {
     let counts = engine.config().collect_profile;
-    let source = if counts { Source::counting(bytes) } else { Source::new(bytes) }.map_err(CompileError::from)?;
-    source.validate(compiler.threads()).map_err(CompileError::from)?;
-    let (code, thunks) = compiler.module_thunks(&source).map_err(CompileError::from)?;
+    let is_large = binary.len() >= WORTH_THREADS;
+    // Loading LLVM takes as long as parsing a large module, and having it make the thunks as long as finding out whether the module is valid.
+    let (compiler, source) = std::thread::scope(|scope| {
+        let compiler = Beside::new(scope, is_large, || engine.compiler());
+        let bytes = Bytes::from(binary);
+        let source = if counts { Source::counting(bytes) } else { Source::new(bytes) }.map_err(CompileError::from)?;
+        Ok::<_, anyhow::Error>((compiler.get()?, source))
+    })?;
+    compiler.check_host().map_err(CompileError::from)?;
+    let (code, thunks) = std::thread::scope(|scope| {
+        let thunks = Beside::new(scope, is_large, || compiler.module_thunks(&source));
+        source.validate(compiler.threads())?;
+        thunks.get()
+    })
+    .map_err(CompileError::from)?;
     let (info, bytes) = (source.info().clone(), source.bytes().clone());
     let count = info.bodies.len();
     let learner = place.filter(|_| !counts).map(|(cache, key)| Learner::new(cache, key, thunks, count));

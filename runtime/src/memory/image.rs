@@ -83,6 +83,25 @@ impl Images {
     }
 }
 
+/// So many bytes are written at a time: there may be tens of thousands of segments of a few bytes each, and a call of the system for each takes longer than all else.
+const PIECE: usize = 1 << 20;
+
+/// Makes `piece` what is written at `range` of an image that is zero where nothing is.
+fn fill(piece: &mut Vec<u8>, range: Range<u64>, writes: &[(u64, &[u8])]) {
+    piece.clear();
+    piece.resize(usize::try_from(range.end - range.start).unwrap_or_default(), 0);
+    for &(offset, bytes) in writes {
+        let start = offset.max(range.start);
+        let end = (offset + bytes.len() as u64).min(range.end);
+        if let Some(length) = end.checked_sub(start).and_then(|length| usize::try_from(length).ok())
+            && let (Ok(to), Ok(from)) = (usize::try_from(start - range.start), usize::try_from(start - offset))
+            && let (Some(to), Some(from)) = (piece.get_mut(to..to + length), bytes.get(from..from + length))
+        {
+            to.copy_from_slice(from);
+        }
+    }
+}
+
 /// Makes the images of a module whose data segments are ranges of `bytes`. None, when there is nothing to gain, and when the system has no such files.
 pub(crate) fn in_memory(info: &ModuleInfo, bytes: &[u8]) -> Images {
     let plans = memory_images(info, page_size() as u64);
@@ -98,8 +117,13 @@ pub(crate) fn in_memory(info: &ModuleInfo, bytes: &[u8]) -> Images {
         let len = plans.iter().map(wasmo_abi::memory_image::MemoryImage::len).sum();
         let writes: Vec<_> = plans.iter().map(|plan| plan.writes(bytes)).collect::<Option<_>>()?;
         let write = |file: &File| -> io::Result<()> {
-            for (start, writes) in offsets.iter().zip(&writes) {
-                writes.iter().try_for_each(|(offset, bytes)| file.write_all_at(bytes, start + offset))?;
+            let mut piece = Vec::new();
+            for ((plan, &start), writes) in plans.iter().zip(&offsets).zip(&writes) {
+                for offset in (0..plan.len()).step_by(PIECE) {
+                    let end = plan.len().min(offset + PIECE as u64);
+                    fill(&mut piece, offset..end, writes);
+                    file.write_all_at(&piece, start + offset)?;
+                }
             }
             Ok(())
         };
@@ -111,4 +135,22 @@ pub(crate) fn in_memory(info: &ModuleInfo, bytes: &[u8]) -> Images {
         Some(Images::new(info, images))
     };
     if plans.is_empty() { Images::default() } else { make().unwrap_or_default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_have_what_is_written_there() {
+        let writes: [(u64, &[u8]); 5] = [(2, b"abcdef"), (0, b"x"), (6, b"YZ"), (9, b""), (11, b"end")];
+        let whole = b"x\0abcdYZ\0\0\0end\0\0";
+        let mut piece = vec![1; 99];
+        for start in 0..whole.len() {
+            for end in start..=whole.len() {
+                fill(&mut piece, start as u64..end as u64, &writes);
+                assert_eq!(piece, whole[start..end], "{start}..{end}");
+            }
+        }
+    }
 }

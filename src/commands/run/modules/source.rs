@@ -106,7 +106,7 @@ impl Sources {
                 let key = engine.cache_key_in_tiers(hash);
                 let compile = || {
                     let binary = compiler::to_binary(path, bytes)?;
-                    let module = Module::new_in_tiers(engine, cache, &key, &binary);
+                    let module = Module::new_in_tiers(engine, cache, &key, binary);
                     module.with_context(|| format!("cannot compile `{}`", path.display()))
                 };
                 stats.time(Phase::Compile, compile)?
@@ -148,47 +148,49 @@ impl Sources {
     }
 }
 
-/// Where a source can be had from, any number of times.
-enum Again {
-    Bytes(Vec<u8>),
-    File(File),
-}
-
 /// A source whose hash is known.
 struct Hashed {
     hash: SourceHash,
-    /// Its bytes, or the file to read them from if they have not been read.
-    source: Source,
+    origin: Origin,
+}
+
+/// Where a source comes from.
+enum Origin {
+    /// A pipe, from which these bytes came.
+    Pipe(Vec<u8>),
+    /// A file, with its bytes if they have been read.
+    File(File, Option<Vec<u8>>),
 }
 
 impl Hashed {
     fn new(source: Source, cache: &Cache) -> io::Result<Self> {
-        let mut file = match source {
-            Source::Bytes(ref bytes) => return Ok(Self { hash: SourceHash::of(bytes), source }),
-            Source::File(file) => file,
-        };
-        let found = cache.source(&mut file)?;
-        let source = found.bytes.map_or(Source::File(file), Source::Bytes);
-        Ok(Self { hash: found.hash, source })
+        match source {
+            Source::Bytes(bytes) => Ok(Self { hash: SourceHash::of(&bytes), origin: Origin::Pipe(bytes) }),
+            Source::File(mut file) => {
+                let found = cache.source(&mut file)?;
+                Ok(Self { hash: found.hash, origin: Origin::File(file, found.bytes) })
+            }
+        }
     }
 
-    /// What gets the module's binary later.
+    /// What gets the module's binary later, any number of times.
     ///
     /// # Errors
     ///
     /// When the system refuses.
     fn again(&self, path: &Path) -> Result<impl Fn() -> Result<Vec<u8>> + Send + Sync + use<>> {
         let path = path.to_owned();
-        let source = match &self.source {
-            Source::Bytes(bytes) => Again::Bytes(bytes.clone()),
-            Source::File(file) => {
-                Again::File(file.try_clone().with_context(|| format!("cannot read `{}`", path.display()))?)
+        let source = match &self.origin {
+            Origin::Pipe(bytes) => Origin::Pipe(bytes.clone()),
+            Origin::File(file, _) => {
+                let file = file.try_clone().with_context(|| format!("cannot read `{}`", path.display()))?;
+                Origin::File(file, None)
             }
         };
         Ok(move || {
             let bytes = match &source {
-                Again::Bytes(bytes) => bytes.clone(),
-                Again::File(file) => {
+                Origin::Pipe(bytes) => bytes.clone(),
+                Origin::File(file, _) => {
                     let mut file = file;
                     file.seek(SeekFrom::Start(0)).with_context(|| format!("cannot read `{}`", path.display()))?;
                     Source::File(file.try_clone()?).read(&path)?
@@ -200,10 +202,10 @@ impl Hashed {
 
     /// The bytes and their hash, which is another one if the file has changed meanwhile.
     fn read(self, path: &Path) -> Result<(SourceHash, Vec<u8>)> {
-        match self.source {
-            Source::Bytes(bytes) => Ok((self.hash, bytes)),
-            file => {
-                let bytes = file.read(path)?;
+        match self.origin {
+            Origin::Pipe(bytes) | Origin::File(_, Some(bytes)) => Ok((self.hash, bytes)),
+            Origin::File(file, None) => {
+                let bytes = Source::File(file).read(path)?;
                 Ok((SourceHash::of(&bytes), bytes))
             }
         }
