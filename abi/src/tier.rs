@@ -20,6 +20,21 @@ pub struct VmEntry {
 
 const _: () = assert!(std::mem::size_of::<VmEntry>() == 16);
 
+/// The most places that the calls through tables of a module share to note what they call.
+const MAX_CALLEE_SLOTS: usize = 8192;
+
+/// How many [`VmEntry`]s follow those of a module's `functions`, in the `code` of which lift-off code notes what a call through a table calls: so much is known of it
+/// when it is optimised.
+pub fn callee_slots(functions: usize) -> usize {
+    if functions == 0 { 0 } else { (2 * functions.min(MAX_CALLEE_SLOTS)).next_power_of_two().min(MAX_CALLEE_SLOTS) }
+}
+
+/// The one of these in which the call at this offset in the module notes it. Others may do so in the same, so that what it holds is but likely, or was.
+pub fn callee_slot(offset: u32, functions: usize) -> usize {
+    let mixed = offset.wrapping_mul(0x9e37_79b1) >> 16;
+    mixed as usize & callee_slots(functions).saturating_sub(1)
+}
+
 /// Which compiler made code, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tier {
@@ -89,3 +104,20 @@ impl Row for Learned {
 
 /// In a table of entries, what stands for a function without code.
 pub const NO_CODE: u32 = u32::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_has_a_place_among_the_callees() {
+        for functions in [1, 2, 3, 100, 5000, usize::MAX] {
+            let slots = callee_slots(functions);
+            assert!(slots <= MAX_CALLEE_SLOTS && slots >= functions.min(MAX_CALLEE_SLOTS), "{functions}: {slots}");
+            let used: std::collections::BTreeSet<_> = (0..100_000).map(|at| callee_slot(at * 7, functions)).collect();
+            assert!(used.iter().all(|&slot| slot < slots));
+            assert_eq!(used.len(), slots, "all places are used");
+        }
+        assert_eq!((callee_slots(0), callee_slot(7, 0)), (0, 0));
+    }
+}

@@ -31,7 +31,7 @@ pub use compiler::{CompiledModule, Compiler, Observer, Print};
 pub use error::{Error, ErrorKind};
 pub use object::Object;
 pub use parse::{parse, validate, validate_single_memory};
-pub use profile::Counters;
+pub use profile::{Callees, Counters};
 pub use target::{Cpu, TargetOptions};
 pub use unit::{NewCode, PlacedCode, Request, Source};
 

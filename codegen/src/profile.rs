@@ -5,6 +5,7 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::parse::ParsedModule;
+use std::collections::BTreeMap;
 use wasmo_abi::index::FuncIndex;
 use wasmo_abi::module::ModuleInfo;
 use wasmo_abi::profile::{Counts, FunctionProfile, Profile, Site};
@@ -23,14 +24,19 @@ pub(crate) enum Guide<'a> {
     Count(&'a Counters),
     /// This was counted in earlier runs of the module.
     Use(&'a Profile),
+    /// Calls through tables, by their offsets in the module, are likely to go there. Nothing else is known.
+    Callees(&'a Callees),
 }
+
+/// Where calls through tables are likely to go, by their offsets in the module. As with a profile, nothing in it has to be true.
+pub type Callees = BTreeMap<u32, FuncIndex>;
 
 impl<'a> Guide<'a> {
     /// What was counted, where it is to be used.
     pub(crate) fn profile(self) -> Option<&'a Profile> {
         match self {
             Self::Use(profile) => Some(profile),
-            Self::None | Self::Count(_) => None,
+            Self::None | Self::Count(_) | Self::Callees(_) => None,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::parse::{ParsedModule, parse_full};
 use crate::partition::{Partition, thunk_types};
 use crate::phases::Phases;
 use crate::pipeline::Effort;
-use crate::profile::{Counters, Guide};
+use crate::profile::{Callees, Counters, Guide};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmo_abi::code::{CodeUnit, ModuleCode};
@@ -47,6 +47,8 @@ pub struct Request {
     pub functions: Vec<usize>,
     /// Functions (likewise) of which a variant is wanted that begins at this loop.
     pub osr: Vec<(usize, LoopIndex)>,
+    /// Where calls through tables are likely to go, for optimised code.
+    pub callees: Callees,
 }
 
 /// What was compiled, to be copied to wherever code may be executed.
@@ -192,6 +194,18 @@ impl Source {
         callees
     }
 
+    /// The offsets in the module of the calls through tables in the function at `position`.
+    pub fn calls_through_tables(&self, position: usize) -> Vec<u32> {
+        let mut calls = Vec::new();
+        let body = self.parsed.body(position, &self.bytes).map(|body| body.get_operators_reader());
+        let Ok(Ok(operators)) = body else { return calls };
+        for (operator, offset) in operators.into_iter_with_offsets().map_while(Result::ok) {
+            let is_one = matches!(operator, Operator::CallIndirect { .. } | Operator::ReturnCallIndirect { .. });
+            calls.extend(u32::try_from(offset).ok().filter(|_| is_one));
+        }
+        calls
+    }
+
     /// The size of the body of the function at `position`, in bytes; 0 when there is none.
     pub fn body_size(&self, position: usize) -> usize {
         self.parsed.info.bodies.get(position).map_or(0, Body::size)
@@ -227,6 +241,7 @@ impl Compiler {
         };
         let guide = match &source.counters {
             Some(counters) if request.tier == Tier::LiftOff => Guide::Count(counters),
+            _ if request.tier == Tier::Optimized => Guide::Callees(&request.callees),
             _ => Guide::None,
         };
         let phases = Phases::default();

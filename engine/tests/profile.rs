@@ -1,8 +1,12 @@
-//! Profiles: code counts what it does, and code that is made with what was counted does the same as any other, whatever the profile says.
+//! Profiles: code counts what it does, and code that is made with what was counted, or with guesses in tiers, does the same as any other, whatever the profile says.
 #![cfg(all(feature = "compiler", feature = "wat"))]
 
+use std::sync::{Arc, Mutex};
 use wasmo::profile::{Counts, FunctionProfile};
-use wasmo::{Config, Engine, Extern, Func, Instance, Module, Profile, Ref, Result, Store, Table, Trap, Val};
+use wasmo::{
+    Config, Engine, Extern, Func, Instance, Module, Profile, Ref, Result, Store, Table, Tier, TierEvent, Trap, Tuning,
+    Val,
+};
 use wasmo_abi::artifact::checksum;
 
 /// Calls through a table in which functions of its own, of another type, and nothing can be; by tail calls as well.
@@ -270,4 +274,70 @@ fn profiles_that_lie_make_no_wrong_code() {
         }
     }
     assert!(refused > 10 && used > 100, "{refused} refused, {used} used");
+}
+
+/// Optimised, while the guest waits, when it has run for a little.
+fn tiers() -> (Engine, Arc<Mutex<Vec<TierEvent>>>) {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let tuning = Tuning { budget: 20, budget_while_waiting: 20, synchronous: true, ahead: false, ..Tuning::default() };
+    let mut config = Config::new();
+    config.tier(Tier::Auto).tuning(tuning).tier_observer(move |event| seen.lock().unwrap().push(*event));
+    (Engine::new(&config).unwrap(), events)
+}
+
+#[test]
+fn optimised_code_guesses_what_lift_off_code_has_called() {
+    let engine = Engine::default();
+    let expected = Guest::new(&engine, &Module::new(&engine, CALLS).unwrap()).observe();
+    // For each function that is called at first: what `run` is optimised with.
+    for slot in [0, 1] {
+        let (engine, events) = tiers();
+        let module = Module::new(&engine, CALLS).unwrap();
+        let mut guest = Guest::new(&engine, &module);
+        assert!(guest.call("run", slot, 1000).is_ok());
+        let optimised: Vec<_> = events.lock().unwrap().iter().copied().collect();
+        // `run` calls nothing directly, so the other function of its unit is the one that it was found to call.
+        let guessed = |event: &TierEvent| matches!(event, TierEvent::Optimized { func: 4, functions: 2, .. });
+        assert!(optimised.iter().any(guessed), "{optimised:?}");
+        for round in 0..3 {
+            assert_eq!(guest.observe(), expected, "slot {slot}, round {round}");
+            guest.put(0, 3);
+        }
+        assert_eq!(Guest::new(&engine, &module).observe(), expected);
+        assert_eq!(guest.call("tail", 1, 1_000_000).unwrap(), 40);
+    }
+}
+
+#[test]
+fn guesses_tell_instances_of_one_module_apart() {
+    let text = r#"(module
+        (import "" "t" (table 1 funcref))
+        (type $f (func (result i32)))
+        (global $own (mut i32) (i32.const 0))
+        (elem declare func $count)
+        (func $count (type $f) (global.set $own (i32.add (global.get $own) (i32.const 1))) (global.get $own))
+        (func (export "install") (table.set (i32.const 0) (ref.func $count)))
+        (func (export "run") (result i32) (call_indirect (type $f) (i32.const 0))))"#;
+    let (engine, _) = tiers();
+    let module = Module::new(&engine, text).unwrap();
+    let mut store = Store::new(&engine, ());
+    let ty = wasmo::TableType::new(wasmo::RefType::FUNCREF, 1, None);
+    let table: Extern = Table::new(&mut store, ty, Ref::Func(None)).unwrap().into();
+    let [a, b] = [(); 2].map(|()| Instance::new(&mut store, &module, std::slice::from_ref(&table)).unwrap());
+    let install = |store: &mut Store<()>, instance: Instance| {
+        let install = instance.get_typed_func::<(), ()>(&mut *store, "install").unwrap();
+        install.call(&mut *store, ()).unwrap();
+    };
+    let run = |store: &mut Store<()>, instance: Instance| {
+        instance.get_typed_func::<(), i32>(&mut *store, "run").unwrap().call(&mut *store, ()).unwrap()
+    };
+    install(&mut store, a);
+    // Long past the moment when `run` is optimised with its guess, which holds for `a` alone.
+    for count in 0..200 {
+        assert_eq!(run(&mut store, a), 2 * count + 1);
+        assert_eq!(run(&mut store, b), 2 * count + 2);
+    }
+    install(&mut store, b);
+    assert_eq!((run(&mut store, a), run(&mut store, b)), (1, 2));
 }

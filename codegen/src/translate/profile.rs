@@ -10,7 +10,7 @@ use inkwell::values::{InstructionValue, IntValue, PointerValue};
 use inkwell::{AtomicOrdering, IntPredicate};
 use wasmo_abi::index::{FuncIndex, FuncRefIndex, TypeIndex};
 use wasmo_abi::profile::Counts;
-use wasmo_abi::tier::VmEntry;
+use wasmo_abi::tier::{Tier, VmEntry, callee_slot, callee_slots};
 use wasmo_abi::vm::VmContext;
 
 use super::function::FunctionTranslator;
@@ -31,11 +31,14 @@ pub struct Likely {
     pub weights: [u64; 2],
 }
 
+/// How often a guess of which nothing is known is taken to be right, and how often wrong.
+const GUESS: [u64; 2] = [4, 1];
+
 impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
     fn counters(&self) -> Option<&'a Counters> {
         match self.unit.guide {
             Guide::Count(counters) => Some(counters),
-            Guide::None | Guide::Use(_) => None,
+            Guide::None | Guide::Use(_) | Guide::Callees(_) => None,
         }
     }
 
@@ -46,7 +49,8 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
 
     fn word(&mut self, word: u32) -> Result<PointerValue<'ctx>, Error> {
         let entries = self.context_field(offset_of!(VmContext, entries))?;
-        let counters = self.unit.info.bodies.len() * size_of::<VmEntry>();
+        let functions = self.unit.info.bodies.len();
+        let counters = (functions + callee_slots(functions)) * size_of::<VmEntry>();
         self.ir.field(entries, counters + word as usize * size_of::<u64>())
     }
 
@@ -107,6 +111,19 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
         let offset = self.ir.builder().build_int_nuw_mul(target, self.ir.i64(size_of::<u64>() as u64), "")?;
         let first = self.word(word)?;
         self.add_to(self.ir.gep(first, offset)?, self.ir.i64(1))
+    }
+
+    /// Notes what a call through a table calls, in lift-off code, for the optimiser to guess what it will call. What threads do to each other's notes is of no matter.
+    pub(super) fn note_callee(&mut self, code: PointerValue<'ctx>) -> Result<(), Error> {
+        if self.ir.options.tier != Some(Tier::LiftOff) {
+            return Ok(());
+        }
+        let functions = self.unit.info.bodies.len();
+        let slot = functions + callee_slot(self.offset, functions);
+        let entries = self.context_field(offset_of!(VmContext, entries))?;
+        let place = self.ir.field(entries, slot * size_of::<VmEntry>() + offset_of!(VmEntry, code))?;
+        self.ir.store(Value::PointerValue(code), place, 8, self.ir.tag(Region::Entries))?;
+        Ok(())
     }
 
     /// Counts a call through a table, of `code` with `context`.
@@ -175,7 +192,10 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
     /// What the current operator, a call through a table of a function of type `ty`, is likely to find. Only what can be there is answered, whatever the profile says: a function of
     /// that type that the module defines and that can be in a table.
     pub(super) fn likely_callee(&self, ty: TypeIndex) -> Option<Likely> {
-        let (func, hits, others) = self.counted()?.dominant_target()?;
+        let (func, hits, others) = match self.unit.guide {
+            Guide::Callees(callees) => (*callees.get(&self.offset)?, GUESS[0], GUESS[1]),
+            _ => self.counted()?.dominant_target()?,
+        };
         let info = self.unit.info;
         info.defined_func(func)?;
         let func_ref = info.func(func)?.func_ref?;

@@ -19,7 +19,7 @@ use wasmo_abi::artifact::checksum;
 use wasmo_abi::code::ModuleCode;
 use wasmo_abi::table::{Bytes, Table};
 use wasmo_abi::tier::{Learned, LoopIndex, Progress};
-use wasmo_codegen::{Compiler, Counters, Observer, PlacedCode, Request, Source};
+use wasmo_codegen::{Callees, Compiler, Counters, Observer, PlacedCode, Request, Source};
 use wasmo_runtime::Failure;
 use wasmo_runtime::artifact::Artifact;
 use wasmo_runtime::code_memory::CodePiece;
@@ -464,7 +464,8 @@ impl Shared {
     fn lift_off(&self, module: &RuntimeModule, functions: &[usize], waited: bool) -> Result<()> {
         let started = Instant::now();
         let tier = wasmo_abi::tier::Tier::LiftOff;
-        let made = self.make(&Request { tier, functions: functions.to_vec(), osr: Vec::new() });
+        let made =
+            self.make(&Request { tier, functions: functions.to_vec(), osr: Vec::new(), callees: Callees::new() });
         let made = made.map(|new| {
             let code = new.code.unit.size;
             self.publish(module, tier, new);
@@ -566,7 +567,7 @@ impl Shared {
     /// Optimises the function at `position`, with what it calls often, and the variant of it that begins at `at`.
     fn optimize(&self, module: &RuntimeModule, position: usize, whole: bool, at: Option<LoopIndex>) {
         let started = Instant::now();
-        let mut functions = self.hot_unit(module, position);
+        let (mut functions, callees) = self.hot_unit(module, position);
         // Of a unit that cannot be compiled, so many functions are tried again.
         let least = usize::from(whole);
         if !whole {
@@ -575,10 +576,12 @@ impl Shared {
         let osr: Vec<_> = at.map(|at| (position, at)).into_iter().collect();
         let tier = wasmo_abi::tier::Tier::Optimized;
         self.mark(&functions, Stage::Optimizing);
-        let mut made = self.make(&Request { tier, functions: functions.clone(), osr: osr.clone() });
+        let mut request = Request { tier, functions: functions.clone(), osr: osr.clone(), callees };
+        let mut made = self.make(&request);
         if made.is_err() && functions.len() > least {
             self.mark(&functions.split_off(least), Stage::LiftOff);
-            made = self.make(&Request { tier, functions: functions.clone(), osr: osr.clone() });
+            request.functions.clone_from(&functions);
+            made = self.make(&request);
         }
         let mut state = self.state();
         for &function in &functions {
@@ -624,16 +627,22 @@ impl Shared {
     }
 
     /// The function at `position` and those that it calls, directly or through one another, and that are warm or small, so that they can be inlined; they are marked. Small ones are
-    /// compiled once more with each function that calls them.
-    fn hot_unit(&self, module: &RuntimeModule, position: usize) -> Vec<usize> {
-        let mut functions = vec![position];
-        let (Some(entries), Ok(source)) = (entries(module), self.source.get()) else { return functions };
+    /// compiled once more with each function that calls them. With them come guesses of what their calls through tables call, which is called often likewise.
+    fn hot_unit(&self, module: &RuntimeModule, position: usize) -> (Vec<usize>, Callees) {
+        let (mut functions, mut guesses) = (vec![position], Callees::new());
+        let (Some(entries), Ok(source)) = (entries(module), self.source.get()) else { return (functions, guesses) };
         let (mut bytes, mut inlined) = (source.body_size(position), 0);
         let warm = self.tuning.budget - self.tuning.budget / self.tuning.warm_part.max(1);
         let mut next = 0;
         while let Some(&caller) = functions.get(next) {
             next += 1;
-            for callee in source.callees(caller) {
+            let mut callees = source.callees(caller);
+            for call in source.calls_through_tables(caller) {
+                let Some(callee) = entries.last_callee(call) else { continue };
+                guesses.insert(call, module.info.func_of_defined(callee));
+                callees.push(callee);
+            }
+            for callee in callees {
                 let size = source.body_size(callee);
                 if functions.contains(&callee) || bytes + size > self.tuning.unit_bytes {
                     continue;
@@ -656,7 +665,7 @@ impl Shared {
                 functions.push(callee);
             }
         }
-        functions
+        (functions, guesses)
     }
 }
 

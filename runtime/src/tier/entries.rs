@@ -1,9 +1,11 @@
 //! [`Entries`]: where the functions of a module in tiers are.
 //!
 //! ```text
-//! base                                           stubs
-//! │ VmEntry 0, 1, … │ counters │ to a page's end │ common part │ stub 0, 1, … │
+//! base                                                          stubs
+//! │ VmEntry 0, 1, … │ callees │ counters │ to a page's end │ common part │ stub 0, 1, … │
 //! ```
+//!
+//! In the callees ([`wasmo_abi::tier::callee_slots`]) lift-off code notes what calls through tables call.
 //!
 //! Those of a late module, of which there may be ten thousand, have no pages of their own: the stubs are a piece of a [`CodeMemory`] and the entries lie elsewhere, so that these stubs
 //! hold addresses and not distances.
@@ -24,7 +26,7 @@ use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use wasmo_abi::code::{CodeUnit, UnwindTable};
 use wasmo_abi::offsets::WasmOffsets;
 use wasmo_abi::table::Table;
-use wasmo_abi::tier::VmEntry;
+use wasmo_abi::tier::{VmEntry, callee_slot, callee_slots};
 
 /// The entries and stubs of one module's functions.
 #[derive(Debug)]
@@ -67,7 +69,7 @@ impl Entries {
     /// As [`Entries::new`].
     pub fn with_counters(count: usize, budget: i32, counters: usize) -> Result<Self, Error> {
         let common = super::common();
-        let stubs = count * size_of::<VmEntry>() + counters * size_of::<AtomicU64>();
+        let stubs = (count + callee_slots(count)) * size_of::<VmEntry>() + counters * size_of::<AtomicU64>();
         let stubs = stubs.next_multiple_of(page_size());
         let code = (common.len() + count * stub::NEAR.size).next_multiple_of(page_size());
         let refused = |source| Error::Os { what: format!("cannot map the entries of {count} functions"), source };
@@ -99,7 +101,7 @@ impl Entries {
     pub fn among_others(count: usize, budget: i32, memory: &Arc<CodeMemory>) -> Result<Self, Error> {
         let (common, form) = (super::common(), &stub::FAR);
         let empty = || VmEntry { code: AtomicUsize::new(0), budget: AtomicI32::new(budget) };
-        let mut entries: Vec<VmEntry> = (0..count).map(|_| empty()).collect();
+        let mut entries: Vec<VmEntry> = (0..count + callee_slots(count)).map(|_| empty()).collect();
         let base = NonNull::from(&mut *entries).cast::<VmEntry>();
         let mut code = Vec::with_capacity(common.len() + count * form.size);
         code.extend_from_slice(common);
@@ -109,7 +111,7 @@ impl Entries {
         }
         let piece = if count > 0 { Some(memory.place(&code, 1)?) } else { None };
         let stubs = piece.as_ref().map_or(0, CodePiece::address);
-        for (position, entry) in entries.iter_mut().enumerate() {
+        for (position, entry) in entries.iter_mut().enumerate().take(count) {
             *entry = without_code(stubs, common.len(), form, position, budget);
         }
         let place = Place::Pieces { _entries: entries, _stubs: piece };
@@ -173,8 +175,9 @@ impl Entries {
         if position >= self.counters {
             return 0;
         }
-        // SAFETY: the counters lie behind the entries, there are as many, and they are atomic; all zeros, as new memory is, are right.
-        let counter = unsafe { &*self.base().add(self.count).cast::<AtomicU64>().add(position) };
+        let before = self.count + callee_slots(self.count);
+        // SAFETY: the counters lie behind the callees, there are as many, and they are atomic; all zeros, as new memory is, are right.
+        let counter = unsafe { &*self.base().add(before).cast::<AtomicU64>().add(position) };
         counter.load(Ordering::Relaxed)
     }
 
@@ -183,6 +186,17 @@ impl Entries {
         let distance = address.checked_sub(self.stubs() + self.common)?;
         let position = distance / self.form.size;
         (distance % self.form.size == 0 && position < self.count).then_some(position)
+    }
+
+    /// The function, by its position, that the call through a table at this offset in the module may have called last: one that the module defines, and any of them.
+    pub fn last_callee(&self, offset: u32) -> Option<usize> {
+        let slot = callee_slot(offset, self.count);
+        if slot >= callee_slots(self.count) {
+            return None;
+        }
+        // SAFETY: the callees lie behind the entries, and there are as many; all zeros, as new memory is, are right.
+        let callee = unsafe { &*self.base().add(self.count + slot) };
+        self.at_stub(callee.code.load(Ordering::Relaxed))
     }
 
     /// Where the newest code of the function at `position` is; `None` when it has none.

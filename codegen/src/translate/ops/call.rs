@@ -174,6 +174,7 @@ fn indirect<'ctx>(
     };
     let code = field(offset_of!(VmFuncRef, code))?;
     let context = field(offset_of!(VmFuncRef, context))?;
+    t.note_callee(code)?;
     t.count_callee(code, context)?;
     Ok(Target { callee: Callee::Indirect(code), context, signature: t.unit.signature(ty) })
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::profile::{Counters, Kind};
+use wasmo_abi::index::FuncIndex;
 use wasmo_abi::profile::{Counts, FunctionProfile, Profile, Site};
 
 const MODULE: &str = r#"(module
@@ -59,8 +60,7 @@ fn what_is_counted_and_where() {
         [Some(0), Some(11), Some(12), None]
     );
     let holds = |word: usize| [9_u64, 9, 3, 0, 0, 9, 0, 5, 77, 4, 4, 0, 2].get(word).copied().unwrap_or(0);
-    let counted =
-        counters.read(&parsed.info, holds, |address| (address == 77).then_some(wasmo_abi::index::FuncIndex(1)));
+    let counted = counters.read(&parsed.info, holds, |address| (address == 77).then_some(FuncIndex(1)));
     let indices: Vec<_> = counted.iter().map(|function| (function.index, function.entries)).collect();
     assert_eq!(indices, [(0, 9), (2, 2)], "what was not called is left out");
     let counts: Vec<_> = counted[0].sites.iter().map(|site| site.counts.clone()).collect();
@@ -91,6 +91,28 @@ fn code_that_counts() {
 fn a_call_that_nearly_always_finds_one_function_is_guarded() {
     let ir = guided(&usual());
     insta::assert_snapshot!(body(&ir));
+}
+
+#[test]
+fn lift_off_code_notes_what_it_calls_and_optimised_code_guesses() {
+    let bytes = bytes();
+    let lift_off = tiered(Tunables::default(), Some(Tier::LiftOff), Arch::X86_64);
+    let noted = translate(&bytes, &lift_off).expect("the module is valid");
+    let body = body(&noted);
+    assert_eq!(count(&body, "store ptr"), 1, "{body}");
+    let Profile { functions, .. } = usual();
+    let call = functions[0].sites.last().expect("the call is the last").offset;
+    let optimised = tiered(Tunables::default(), Some(Tier::Optimized), Arch::X86_64);
+    for (callees, guards) in
+        [(vec![(call, 1)], 1), (vec![(call, 2)], 0), (vec![(call, 9)], 0), (vec![(call + 1, 1)], 0)]
+    {
+        let callees = callees.into_iter().map(|(offset, func)| (offset, FuncIndex(func))).collect();
+        let guessed = translate_guided(&bytes, &[0, 1], &[], &optimised, Guide::Callees(&callees));
+        let guessed = guessed.expect("the module is valid");
+        assert_eq!(count(&guessed, "icmp eq ptr"), guards, "{callees:?} {guessed}");
+        // Nothing is said of what is called how often.
+        assert!(!guessed.contains("function_entry_count") && !guessed.contains("optsize"), "{guessed}");
+    }
 }
 
 #[test]
