@@ -3,6 +3,7 @@
 //! It is divided in small steps, so that ten thousand small modules share a few hundred pages and two dozen mappings, and a piece is given back the moment that
 //! its owner goes.
 
+use crate::debug::perf_map;
 use crate::error::Error;
 use crate::sys::code::CodeMapping;
 use crate::sys::mmap::page_size;
@@ -97,7 +98,8 @@ impl CodeMemory {
             None => {
                 let size = REGION.max((len + align).next_multiple_of(page_size()));
                 let what = || format!("cannot map {size} bytes for code");
-                let mapping = CodeMapping::new(size).map_err(|source| Error::Os { what: what(), source })?;
+                let mapping =
+                    CodeMapping::new(size, perf_map::is_open()).map_err(|source| Error::Os { what: what(), source })?;
                 let mut region = Region { free: BTreeMap::from([(0, mapping.len())]), mapping, used: 0, high: 0 };
                 let offset = region.take(len, align).ok_or_else(|| Error::Internal("a new region is full".into()))?;
                 regions.push(region);

@@ -38,6 +38,11 @@ pub fn open() -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether it was opened.
+pub(crate) fn is_open() -> bool {
+    MAP.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
 /// Adds lines for `symbols`, in one piece, so that no line of another thread comes between. Does nothing unless the file is open ([`open`]).
 ///
 /// # Errors
