@@ -146,7 +146,7 @@ impl Compiler {
         partitions.sort_by_key(|partition| {
             (partition.effort != Effort::Full, std::cmp::Reverse(partition.bytes), partition.start)
         });
-        let phases = Phases::default();
+        let phases = Phases::logged();
         let job = Job { compiler: self, parsed: &parsed, bytes, observer, phases: &phases, guide };
         let objects = job.run(&partitions)?;
         tracing::debug!(

@@ -51,7 +51,7 @@ impl Compiler {
             let whole = Partition { effort: Effort::LiftOff, ..partition::undivided(info) };
             if info.bodies.is_empty() { Vec::new() } else { vec![whole] }
         };
-        let phases = Phases::default();
+        let phases = Phases::logged();
         let job = Job { compiler: self, parsed: &parsed, bytes, observer, phases: &phases, guide: Guide::None };
         let mut objects = Vec::with_capacity(partitions.len());
         for partition in &partitions {

@@ -66,7 +66,7 @@ fn median(times: &mut [Duration]) -> f64 {
 
 /// Adds and removes modules of several sizes.
 fn sizes(engine: &Engine, rounds: usize) -> Result<()> {
-    println!("functions   bytes   add (us): median, best   first call, second (us)   remove (us): median, best");
+    println!("functions   bytes   add (us): median, best   first call: median, best   second   remove: median, best");
     for functions in [1, 2, 10, 100] {
         let mut store = Store::new(engine, ());
         let instance = Instance::new(&mut store, &Module::new(engine, HOST)?, &[])?;
@@ -90,11 +90,12 @@ fn sizes(engine: &Engine, rounds: usize) -> Result<()> {
         }
         let medians = [&mut added, &mut called, &mut again, &mut removed].map(|times| median(times));
         println!(
-            "{functions:>9} {:>7} {:>15.1} {:>8.1} {:>18.1} {:>7.2} {:>19.1} {:>6.1}",
+            "{functions:>9} {:>7} {:>15.1} {:>8.1} {:>18.1} {:>8.1} {:>8.2} {:>16.1} {:>6.1}",
             modules[0].len(),
             medians[0],
             added[0].as_secs_f64() * 1e6,
             medians[1],
+            called[0].as_secs_f64() * 1e6,
             medians[2],
             medians[3],
             removed[0].as_secs_f64() * 1e6

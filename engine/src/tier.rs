@@ -8,12 +8,14 @@
 //! * `module`: what is known of each function of one module, and what is done when the runtime asks for code;
 //! * `learner`: what is kept for the next run of the program, in the cache;
 //! * `source`: the module's binary, which a run that finds all its code in the cache does not need;
+//! * `stack`: stacks to compile on, for threads that run guests;
 //! * `workers`: the threads in the background, which all modules of an engine share.
 
 mod beside;
 mod learner;
 mod module;
 mod source;
+mod stack;
 mod stats;
 mod tuning;
 mod workers;

@@ -28,7 +28,7 @@ mod memory;
 pub mod module;
 pub mod pool;
 mod slots;
-mod stack;
+pub mod stack;
 pub mod store;
 mod sys;
 mod table;

@@ -17,7 +17,7 @@ const KEPT: usize = 64 << 10;
 
 /// A stack for guests.
 #[derive(Debug)]
-pub(crate) struct GuestStack {
+pub struct GuestStack {
     mapping: Mapping,
     size: usize,
 }
@@ -35,7 +35,10 @@ impl GuestStack {
     }
 
     /// A stack of at least `size` usable bytes.
-    pub(crate) fn new(size: usize) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// When the system has no address space for it.
+    pub fn new(size: usize) -> Result<Self, Error> {
         let page = page_size();
         let failed = |source| Error::Os { what: format!("cannot map a guest stack of {size} bytes"), source };
         let size =
@@ -53,19 +56,24 @@ impl GuestStack {
     }
 
     /// Lowest usable address.
-    pub(crate) fn low(&self) -> usize {
+    pub fn low(&self) -> usize {
         self.high() - self.size
     }
 
     /// Address past the highest usable byte, a multiple of the page size.
-    pub(crate) fn high(&self) -> usize {
+    pub fn high(&self) -> usize {
         self.guard_low() + self.mapping.len()
     }
 
     /// After a guest has used the stack: gives what it used to the system, but for the part nearest to the top unless `whole`. Answers whether that
     /// went well.
     pub(crate) fn reset(&mut self, whole: bool) -> bool {
-        let kept = if whole { 0 } else { KEPT.min(self.size) };
+        self.keep(if whole { 0 } else { KEPT })
+    }
+
+    /// As [`GuestStack::reset`], but for `kept` bytes nearest to the top.
+    pub fn keep(&mut self, kept: usize) -> bool {
+        let (whole, kept) = (kept == 0, kept.min(self.size));
         let unused = self.size - kept;
         let start = self.low() - self.guard_low();
         // Functions touch every page on their way down, so where the last page has no memory behind it, nothing below does.

@@ -10,6 +10,8 @@ use inkwell::debug_info::{
 use inkwell::module::FlagBehavior;
 use inkwell::values::FunctionValue;
 
+use wasmo_abi::trap::TrapCode;
+
 use super::context::Ir;
 
 /// The debug information of one LLVM module.
@@ -74,6 +76,13 @@ impl<'ctx> DebugInfo<'ctx> {
     /// From now on, instructions belong to the operator at `offset` of the function that is `scope`.
     pub fn set_location(&self, ir: &Ir<'ctx>, scope: DIScope<'ctx>, offset: u32) {
         let location = self.builder.create_debug_location(ir.context(), offset, 0, scope, None);
+        ir.builder().set_current_debug_location(location);
+    }
+
+    /// From now on, instructions belong to the operator at `offset`, and traps of lift-off code have the reason `code` (`shim/emitter.cpp`).
+    pub fn set_trap_location(&self, ir: &Ir<'ctx>, scope: DIScope<'ctx>, offset: u32, code: TrapCode) {
+        let column = 1 + code as u32;
+        let location = self.builder.create_debug_location(ir.context(), offset, column, scope, None);
         ir.builder().set_current_debug_location(location);
     }
 

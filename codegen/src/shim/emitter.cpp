@@ -5,6 +5,7 @@
 //! * Which operator an instruction belongs to is written by `OperatorOffsets`. LLVM's line tables say the same, and take a fifth of the time to make.
 //! * Calls in the wasm convention are, on x86-64, written with `swiftcc` instead of `swifttailcc`, for which the fast instruction selector gives up. Arguments and results
 //!   are at the same places, in registers. But what is called keeps fewer registers and pops a word, and `WasmCalls` sees to that.
+//! * Traps are, on x86-64, written as `llvm.trap`, since of `llvm.ubsantrap` the fast instruction selector knows nothing either; `Traps` makes them what they are to be.
 
 #include "protect.h"
 #include "llvm-c/Core.h"
@@ -16,6 +17,7 @@
 #include "llvm/CodeGen/CodeGenTargetMachineImpl.h"
 #include "llvm/CodeGen/MachineFrameInfo.h"
 #include "llvm/CodeGen/MachineFunctionPass.h"
+#include "llvm/CodeGen/MachineInstrBuilder.h"
 #include "llvm/CodeGen/MachineModuleInfo.h"
 #include "llvm/CodeGen/Passes.h"
 #include "llvm/CodeGen/TargetInstrInfo.h"
@@ -178,6 +180,53 @@ private:
 
 char WasmCalls::ID = 0;
 
+/// Makes each trap the instruction that says why: the reason is one less than the column of its location; 0 is none.
+class Traps final : public MachineFunctionPass {
+public:
+  static char ID;
+  Traps() : MachineFunctionPass(ID) {}
+
+  StringRef getPassName() const override { return "wasmo: traps"; }
+
+  void getAnalysisUsage(AnalysisUsage &usage) const override {
+    usage.setPreservesAll();
+    MachineFunctionPass::getAnalysisUsage(usage);
+  }
+
+  bool runOnMachineFunction(MachineFunction &function) override {
+    const TargetInstrInfo &instructions = *function.getSubtarget().getInstrInfo();
+    if (!explained) {
+      plain = find(instructions, "TRAP");
+      explained = find(instructions, "UBSAN_UD1");
+    }
+    bool changed = false;
+    for (MachineBasicBlock &block : function)
+      for (MachineInstr &instruction : make_early_inc_range(block)) {
+        if (instruction.getOpcode() != plain)
+          continue;
+        const DebugLoc &location = instruction.getDebugLoc();
+        if (!location || location.getCol() == 0)
+          continue;
+        BuildMI(block, instruction, location, instructions.get(explained)).addImm(location.getCol() - 1);
+        instruction.eraseFromParent();
+        changed = true;
+      }
+    return changed;
+  }
+
+private:
+  unsigned plain = 0, explained = 0;
+
+  static unsigned find(const TargetInstrInfo &instructions, StringRef name) {
+    for (unsigned opcode = 0; opcode < instructions.getNumOpcodes(); ++opcode)
+      if (name == instructions.getName(opcode))
+        return opcode;
+    report_fatal_error("the target has no instruction " + name);
+  }
+};
+
+char Traps::ID = 0;
+
 /// The passes of `machine` that make an object file in `out`; false when it makes none. As LLVM's `addPassesToEmitFile` does, with ours added.
 bool add_passes(CodeGenTargetMachineImpl &machine, legacy::PassManager &passes, raw_pwrite_stream &out) {
   auto *info = new MachineModuleInfoWrapperPass(&machine);
@@ -185,8 +234,10 @@ bool add_passes(CodeGenTargetMachineImpl &machine, legacy::PassManager &passes, 
   config->setDisableVerify(true);
   passes.add(config);
   passes.add(info);
-  if (machine.getTargetTriple().getArch() == Triple::x86_64)
+  if (machine.getTargetTriple().getArch() == Triple::x86_64) {
     config->insertPass(&FinalizeISelID, new WasmCalls());
+    config->insertPass(&FinalizeISelID, new Traps());
+  }
   if (config->addISelPasses())
     return false;
   config->addMachinePasses();

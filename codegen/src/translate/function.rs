@@ -24,6 +24,7 @@ use inkwell::values::{FunctionValue, InstructionValue, PointerValue};
 use wasmo_abi::index::{FuncIndex, TypeIndex};
 use wasmo_abi::symbol;
 use wasmo_abi::tier::LoopIndex;
+use wasmo_abi::trap::TrapCode;
 use wasmparser::{FuncValidator, FuncValidatorAllocations, FunctionBody, OperatorsReader, ValidatorResources};
 
 use super::address::Accessed;
@@ -237,6 +238,12 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
             self.unit.debug.set_location(self.ir, self.scope, self.offset);
             self.located = true;
         }
+    }
+
+    /// Marks the next instruction as a trap of the current operator, in lift-off code.
+    pub(super) fn locate_trap(&mut self, code: TrapCode) {
+        self.unit.debug.set_trap_location(self.ir, self.scope, self.offset, code);
+        self.located = false;
     }
 
     /// To be called when the builder was elsewhere in between, where it took up the location of what is there.

@@ -7,6 +7,7 @@ use wasmo_abi::trap::TrapCode;
 
 use super::function::FunctionTranslator;
 use crate::error::Error;
+use crate::ir::context::Arch;
 
 impl<'ctx> FunctionTranslator<'_, 'ctx> {
     /// Traps with `code` when `condition`, an i1, holds; goes on in a new block.
@@ -45,10 +46,16 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         if !self.ir.options.quick {
             self.ir.keep_stores()?;
         }
-        let code = self.ir.types.i8.const_int(code as u64, false);
-        let call = self.ir.intrinsic_call("llvm.ubsantrap", &[], &[code.into()])?;
-        // Two traps of one function are told apart by their addresses only.
-        self.ir.mark_unmerged(call);
+        if self.ir.options.quick && self.ir.options.arch == Arch::X86_64 {
+            // The quick instruction selector does not know `llvm.ubsantrap`. What is to become of this is said by its column.
+            self.locate_trap(code);
+            self.ir.intrinsic_call("llvm.trap", &[], &[])?;
+        } else {
+            let code = self.ir.types.i8.const_int(code as u64, false);
+            let call = self.ir.intrinsic_call("llvm.ubsantrap", &[], &[code.into()])?;
+            // Two traps of one function are told apart by their addresses only.
+            self.ir.mark_unmerged(call);
+        }
         self.ir.builder().build_unreachable()?;
         Ok(())
     }

@@ -3,6 +3,7 @@
 use super::beside::Beside;
 use super::learner::{Learner, Outlook};
 use super::source::{LazySource, ReadBinary};
+use super::stack::on_large_stack;
 use super::tuning::Tuning;
 use super::workers::{Busy, Urgency};
 use super::{Tier, TierEvent};
@@ -19,7 +20,7 @@ use wasmo_abi::artifact::checksum;
 use wasmo_abi::code::ModuleCode;
 use wasmo_abi::table::{Bytes, Table};
 use wasmo_abi::tier::{Learned, LoopIndex, Progress};
-use wasmo_codegen::{Callees, Compiler, Counters, Observer, PlacedCode, Request, Source};
+use wasmo_codegen::{Callees, Counters, Observer, PlacedCode, Request, Source};
 use wasmo_runtime::Failure;
 use wasmo_runtime::artifact::Artifact;
 use wasmo_runtime::code_memory::CodePiece;
@@ -427,7 +428,7 @@ impl Shared {
             let functions = self.batch(&mut state, source, position, alone);
             drop(state);
             let Some(_busy) = Busy::begin() else { anyhow::bail!("the process is exiting") };
-            let compiled = stacker::grow(Compiler::STACK_SIZE, || self.lift_off(module, &functions, true));
+            let compiled = on_large_stack(|| self.lift_off(module, &functions, true)).and_then(|made| made);
             self.engine.tier_workers().waited();
             match compiled {
                 Ok(()) if self.tuning.ahead => self.look_ahead(module, &functions),
@@ -544,7 +545,7 @@ impl Shared {
         self.report(&TierEvent::Hot { func: module.info.func_of_defined(position).0, at: at.map(|at| at.0) });
         if self.tuning.synchronous {
             let _busy = Busy::begin()?;
-            stacker::grow(Compiler::STACK_SIZE, || self.optimize(module, position, wants_whole, at));
+            on_large_stack(|| self.optimize(module, position, wants_whole, at)).ok()?;
             let variant = at.and_then(|at| self.state().variants.get(&(position, at)).copied());
             return match (variant, at) {
                 (Some(Variant::At(code)), Some(at)) => {
