@@ -561,7 +561,8 @@ impl Shared {
                 this.optimize(&module, position, wants_whole, at);
             }
         };
-        self.engine.tier_workers().submit(Urgency::Hot, Box::new(task));
+        let urgency = if self.ration.is_some() { Urgency::Generated } else { Urgency::Hot };
+        self.engine.tier_workers().submit(urgency, Box::new(task));
         None
     }
 

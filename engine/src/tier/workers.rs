@@ -1,6 +1,6 @@
 //! [`Workers`]: the threads that compile in the background for all modules of an engine.
 //!
-//! Work is taken in this order: what is hot, then what may be called next; the other way round as long as guests keep waiting for functions that have no code yet, which is
+//! Work is taken in this order: what guests have generated and is hot, what else is hot, what may be called next; the last two the other way round as long as guests keep waiting for functions that have no code yet, which is
 //! how programs start: then nothing hot runs for long. But what is hot never waits longer than [`PATIENCE`]. A worker holds nothing alive: work for a module that is gone is dropped.
 //!
 //! LLVM must not be at work when the process ends, since its library's destructors run then; so workers stop taking work when the process begins to
@@ -18,6 +18,8 @@ pub(crate) type Task = Box<dyn FnOnce() + Send>;
 /// How urgent it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Urgency {
+    /// Running code would profit from it that a guest has generated, who has found out that it is worth it.
+    Generated,
     /// Running code would profit from it.
     Hot,
     /// It may be needed soon, and the sooner the later it was asked for.
@@ -35,6 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
 struct Queue {
+    generated: VecDeque<Task>,
     /// With the times at which they came.
     hot: VecDeque<(Instant, Task)>,
     ahead: VecDeque<Task>,
@@ -57,6 +60,10 @@ impl Queue {
     fn take(&mut self) -> Option<(Task, Urgency)> {
         if self.has_ended() {
             return None;
+        }
+        if let Some(task) = self.generated.pop_front() {
+            self.busy += 1;
+            return Some((task, Urgency::Generated));
         }
         let is_starting = self.waited.is_some_and(|waited| waited.elapsed() < STARTING);
         let may_wait = self.hot.front().is_none_or(|(since, _)| since.elapsed() < PATIENCE);
@@ -140,6 +147,7 @@ impl Workers {
     pub(crate) fn submit(&self, urgency: Urgency, task: Task) {
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         match urgency {
+            Urgency::Generated => queue.generated.push_back(task),
             Urgency::Hot => queue.hot.push_back((Instant::now(), task)),
             Urgency::Ahead if queue.end.is_some() => return,
             Urgency::Ahead => {
@@ -174,12 +182,13 @@ impl Workers {
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.end = Some(end);
         queue.ahead.clear();
-        while queue.busy > 0 || !queue.hot.is_empty() {
+        while queue.busy > 0 || !queue.hot.is_empty() || !queue.generated.is_empty() {
             let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { break };
             let waited = self.shared.done.wait_timeout(queue, left);
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         queue.end = Some(Instant::now());
+        queue.generated.clear();
         queue.hot.clear();
     }
 }
@@ -188,6 +197,7 @@ impl Drop for Workers {
     fn drop(&mut self) {
         self.shared.closed.store(true, Ordering::Release);
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.generated.clear();
         queue.hot.clear();
         queue.ahead.clear();
         drop(queue);
@@ -216,7 +226,7 @@ fn work(shared: &Weak<Shared>) {
         let Some(busy) = Busy::begin() else { return };
         task();
         drop(busy);
-        if urgency == Urgency::Hot {
+        if urgency != Urgency::Ahead {
             shared.queue.lock().unwrap_or_else(PoisonError::into_inner).busy -= 1;
             shared.done.notify_all();
         }

@@ -33,7 +33,8 @@ impl Write for Output {
     }
 }
 
-/// Runs `text` interpreted, compiles what was hot, links it, and runs `text` again.
+/// Runs `text` interpreted, compiles what was hot, links it, and runs `text` again; several times each, since an engine may begin with quick code and have better code ready
+/// while it runs.
 ///
 /// # Errors
 ///
@@ -71,12 +72,17 @@ pub fn run(text: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Runs the program and prints what it printed and the time it took, which is returned in seconds.
+/// How often the program is run each way.
+const RUNS: u32 = 5;
+
+/// Runs the program [`RUNS`] times and prints what it printed at first, and the times it took, the shortest of which is returned, in seconds.
 fn measure(label: &str, machine: &mut Machine, program: &Program, output: &Output) -> Result<f64, Error> {
-    let start = Instant::now();
-    let result = machine.run_parsed(program);
-    let seconds = start.elapsed().as_secs_f64();
-    let printed = std::mem::take(&mut *output.0.borrow_mut());
+    let run = |machine: &mut Machine| {
+        let start = Instant::now();
+        let result = machine.run_parsed(program);
+        (result, start.elapsed().as_secs_f64(), std::mem::take(&mut *output.0.borrow_mut()))
+    };
+    let (result, first, printed) = run(machine);
     for line in String::from_utf8_lossy(&printed).lines() {
         println!("{label:12} {line}");
     }
@@ -84,6 +90,12 @@ fn measure(label: &str, machine: &mut Machine, program: &Program, output: &Outpu
     if value != Value::UNSPECIFIED {
         println!("{label:12} {}", machine.text_of(value, Style::Write));
     }
-    println!("             in {:.2} ms", seconds * 1e3);
-    Ok(seconds)
+    let mut best = first;
+    for _ in 1..RUNS {
+        let (result, seconds, _) = run(machine);
+        result?;
+        best = best.min(seconds);
+    }
+    println!("             in {:.2} ms at first, {:.2} ms at best of {RUNS}", first * 1e3, best * 1e3);
+    Ok(best)
 }
