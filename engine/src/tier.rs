@@ -5,6 +5,7 @@
 //! who call it from then on, in all stores. A loop that is hot in a function that does not return goes on in optimised code as well (*on-stack replacement*).
 //!
 //! * `tuning`: the numbers;
+//! * `make`: how such modules are made;
 //! * `module`: what is known of each function of one module, and what is done when the runtime asks for code;
 //! * `learner`: what is kept for the next run of the program, in the cache;
 //! * `source`: the module's binary, which a run that finds all its code in the cache does not need;
@@ -13,6 +14,7 @@
 
 mod beside;
 mod learner;
+mod make;
 mod module;
 mod source;
 mod stack;
@@ -20,7 +22,8 @@ mod stats;
 mod tuning;
 mod workers;
 
-pub(crate) use module::{Shared, in_tiers, late, resumed};
+pub(crate) use make::{in_tiers, late, resumed};
+pub(crate) use module::Shared;
 pub(crate) use source::ReadBinary;
 pub(crate) use stats::Stats;
 pub use stats::{TierEvent, TierStats};

@@ -1,40 +1,31 @@
 //! [`InTiers`]: one module whose functions are compiled while it runs.
 
-use super::beside::Beside;
 use super::learner::{Learner, Outlook};
-use super::source::{LazySource, ReadBinary};
+use super::source::LazySource;
 use super::stack::on_large_stack;
 use super::tuning::Tuning;
 use super::workers::{Busy, Urgency};
 use super::{Tier, TierEvent};
-use crate::artifact::Origin;
-use crate::cache::{Cache, Key};
 use crate::error::internal;
 use crate::late_link::Ration;
-use crate::{CompileError, CompileErrorKind, Engine, Module, Profile, Result};
+use crate::{CompileError, CompileErrorKind, Engine, Profile, Result};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use wasmo_abi::artifact::checksum;
-use wasmo_abi::code::ModuleCode;
-use wasmo_abi::table::{Bytes, Table};
-use wasmo_abi::tier::{Learned, LoopIndex, Progress};
-use wasmo_codegen::{Callees, Counters, Observer, PlacedCode, Request, Source};
+use wasmo_abi::tier::LoopIndex;
+use wasmo_codegen::{Callees, Observer, PlacedCode, Request, Source};
 use wasmo_runtime::Failure;
-use wasmo_runtime::artifact::Artifact;
 use wasmo_runtime::code_memory::CodePiece;
-use wasmo_runtime::tier::{Compile, Entries, Tiers};
+use wasmo_runtime::tier::{Compile, Entries};
 
 /// When all functions of a module are compiled one after the other, a unit is full once their bodies have so many bytes.
 const TOGETHER: usize = 16 << 10;
 
-/// Modules with so many bytes are worth a thread or two while they are made.
-const WORTH_THREADS: usize = 1 << 20;
-
 /// How far a function has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// It has no code.
     #[default]
     New,
@@ -95,107 +86,7 @@ struct Made {
 }
 
 /// A module in tiers, as the runtime knows it.
-struct InTiers(Arc<Shared>);
-
-/// Makes a module of which nothing is compiled but the thunks. What it learns can be kept in `place`, unless it counts for a profile: then its code is none that others would want.
-///
-/// # Errors
-/// When the module is malformed or invalid, or there is no memory for its entries.
-pub(crate) fn in_tiers(engine: &Engine, binary: Vec<u8>, place: Option<(&Cache, &Key)>) -> Result<Module> {
-    let counts = engine.config().collect_profile;
-    let is_large = binary.len() >= WORTH_THREADS;
-    // Loading LLVM takes as long as parsing a large module, and having it make the thunks as long as finding out whether the module is valid.
-    let (compiler, source) = std::thread::scope(|scope| {
-        let compiler = Beside::new(scope, is_large, || engine.compiler());
-        let bytes = Bytes::from(binary);
-        let source = if counts { Source::counting(bytes) } else { Source::new(bytes) }.map_err(CompileError::from)?;
-        Ok::<_, anyhow::Error>((compiler.get()?, source))
-    })?;
-    compiler.check_host().map_err(CompileError::from)?;
-    let (code, thunks) = std::thread::scope(|scope| {
-        let thunks = Beside::new(scope, is_large, || compiler.module_thunks(&source));
-        source.validate(compiler.threads())?;
-        thunks.get()
-    })
-    .map_err(CompileError::from)?;
-    let (info, bytes) = (source.info().clone(), source.bytes().clone());
-    let count = info.bodies.len();
-    let learner = place.filter(|_| !counts).map(|(cache, key)| Learner::new(cache, key, thunks, count));
-    let tier = if counts { Tier::LiftOff } else { engine.config().tier };
-    let counters = source.counters().map_or(0, Counters::words);
-    let entries = Entries::with_counters(count, budget(engine, tier), counters)?;
-    let shared = Shared::new(engine, tier, source.into(), vec![Stage::New; count], learner, None);
-    let tiers = Tiers { entries, compiler: Box::new(InTiers(Arc::clone(&shared))) };
-    let runtime = wasmo_runtime::Module::in_tiers(info, code, bytes, engine.types(), tiers);
-    Ok(Module::from_runtime(engine.clone(), runtime, Origin::Tiers { shared, artifact: None }))
-}
-
-/// Makes a late module of which nothing is compiled, not even thunks, since the engine has them. All its code, and its stubs, count towards `ration`.
-///
-/// # Errors
-/// When the module is malformed or invalid, there is no memory for its entries, or it is not to have so many.
-pub(crate) fn late(engine: &Engine, tier: Tier, binary: &[u8], ration: Ration) -> Result<Module> {
-    let started = Instant::now();
-    let compiler = engine.compiler()?;
-    let source = Source::new(Bytes::from(binary.to_vec())).map_err(CompileError::from)?;
-    source.validate(compiler.threads()).map_err(CompileError::from)?;
-    let (info, bytes) = (source.info().clone(), source.bytes().clone());
-    let count = info.bodies.len();
-    let entries = Entries::among_others(count, budget(engine, tier), engine.code_memory())?;
-    ration.take(entries.code_size())?;
-    ration.spend(wasmo_abi::tier::Tier::LiftOff, started.elapsed());
-    ration.check_time(wasmo_abi::tier::Tier::LiftOff)?;
-    let shared = Shared::new(engine, tier, source.into(), vec![Stage::New; count], None, Some(ration));
-    let tiers = Tiers { entries, compiler: Box::new(InTiers(Arc::clone(&shared))) };
-    let thunks = vec![None; info.types.len()];
-    let code = ModuleCode { entries: Table::default(), base: 0, thunks, units: Vec::new(), owner: Arc::new(()) };
-    let runtime = wasmo_runtime::Module::in_tiers(info, code, bytes, engine.types(), tiers);
-    Ok(Module::from_runtime(engine.clone(), runtime, Origin::Tiers { shared, artifact: None }))
-}
-
-/// Makes a module that goes on with what is in `artifact`, an entry `place` of a cache. `read` gets its binary.
-///
-/// # Errors
-/// When the artefact cannot be used.
-pub(crate) fn resumed(
-    engine: &Engine,
-    artifact: &Arc<Artifact>,
-    place: (&Cache, &Key),
-    read: &ReadBinary,
-) -> std::result::Result<Module, wasmo_runtime::Error> {
-    let learned = artifact.learned()?;
-    let tier = engine.config().tier;
-    let entries = Entries::new(learned.len(), budget(engine, tier))?;
-    let stage = |row: Learned| match row.progress {
-        Progress::New => Stage::New,
-        Progress::LiftOff => Stage::LiftOff,
-        Progress::Settled | Progress::Optimized => Stage::Final,
-    };
-    let (mut lift_off, mut optimized) = (0, 0);
-    for (position, row) in learned.iter().enumerate() {
-        match row.progress {
-            Progress::New => continue,
-            Progress::LiftOff | Progress::Settled => lift_off += 1,
-            Progress::Optimized => optimized += 1,
-        }
-        let left = if row.progress == Progress::LiftOff { row.left } else { u32::MAX };
-        entries.set_budget(position, i32::try_from(left).unwrap_or(i32::MAX));
-    }
-    let source = LazySource::later(Arc::clone(read), artifact.header().wasm);
-    let learner = Learner::resumed(place.0, place.1, artifact, &learned);
-    let stages = learned.iter().map(stage).collect();
-    let shared = Shared::new(engine, tier, source, stages, Some(learner), None);
-    let tiers = Tiers { entries, compiler: Box::new(InTiers(Arc::clone(&shared))) };
-    let runtime = artifact.load_in_tiers(engine.types(), tiers)?;
-    shared.report(&TierEvent::Resumed { lift_off, optimized, code: runtime.code_size() });
-    let origin = Origin::Tiers { shared, artifact: Some(Arc::clone(artifact)) };
-    Ok(Module::from_runtime(engine.clone(), runtime, origin))
-}
-
-/// The budget of a function at first.
-fn budget(engine: &Engine, tier: Tier) -> i32 {
-    if tier == Tier::Auto { engine.config().tuning.budget } else { i32::MAX }
-}
+pub(super) struct InTiers(pub(super) Arc<Shared>);
 
 type RuntimeModule = Arc<wasmo_runtime::Module>;
 
@@ -214,7 +105,7 @@ impl Compile for InTiers {
 }
 
 impl Shared {
-    fn new(
+    pub(super) fn new(
         engine: &Engine,
         tier: Tier,
         source: LazySource,
@@ -345,7 +236,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn report(&self, event: &TierEvent) {
+    pub(super) fn report(&self, event: &TierEvent) {
         self.engine.tier_counters().count(event);
         if let Some(observer) = &self.engine.config().tier_observer {
             observer(event);
