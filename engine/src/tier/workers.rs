@@ -97,6 +97,8 @@ pub(crate) struct Workers {
 
 /// How many threads are compiling, in the background or for a guest that waits.
 static BUSY: AtomicUsize = AtomicUsize::new(0);
+/// How many compilations there were.
+static DONE: AtomicUsize = AtomicUsize::new(0);
 /// The process is exiting.
 static EXITING: AtomicBool = AtomicBool::new(false);
 
@@ -107,11 +109,7 @@ impl Busy {
     /// Says that this thread compiles; [`None`] when the process is exiting.
     pub(crate) fn begin() -> Option<Self> {
         static REGISTERED: Once = Once::new();
-        // What is registered last runs first: before the destructors of libraries that are loaded by now.
-        // SAFETY: the function may be called at exit.
-        REGISTERED.call_once(|| unsafe {
-            libc::atexit(wait_for_compilers);
-        });
+        REGISTERED.call_once(wait_at_exit);
         BUSY.fetch_add(1, Ordering::SeqCst);
         let busy = Self(());
         (!EXITING.load(Ordering::SeqCst)).then_some(busy)
@@ -120,7 +118,20 @@ impl Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
+        let done = DONE.fetch_add(1, Ordering::Relaxed) + 1;
+        if done.is_power_of_two() {
+            wait_at_exit();
+        }
         BUSY.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Has the exit wait before it does what was registered so far. LLVM registers destructors of what it makes when it first needs it, in one of the first compilations of each kind; so
+/// this is done again after some.
+fn wait_at_exit() {
+    // SAFETY: the function may be called at exit, and more than once.
+    unsafe {
+        libc::atexit(wait_for_compilers);
     }
 }
 
