@@ -21,7 +21,7 @@ use inkwell::OptimizationLevel;
 use inkwell::targets::{CodeModel, RelocMode, Target as LlvmTarget, TargetMachine, TargetMachineOptions, TargetTriple};
 use llvm_sys::target_machine::{LLVMSetTargetMachineFastISel, LLVMSetTargetMachineGlobalISel};
 use std::ffi::CString;
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, Once, OnceLock, PoisonError};
 use wasmo_abi::cpu::CpuFeatures;
 use wasmo_abi::tunables::OptLevel;
 
@@ -58,6 +58,8 @@ pub(crate) struct Target {
     extensions: CpuFeatures,
     fused_multiply_add: bool,
     level: OptimizationLevel,
+    /// Set once it is known that this process can run the code: to ask LLVM for each extension takes longer than to compile a small module.
+    runs_here: OnceLock<()>,
     /// Freed before the machines, in this order.
     emitters: Emitters,
     /// Machines that no thread uses at the moment: making one costs as much as compiling a small function.
@@ -114,6 +116,7 @@ impl Target {
             OptLevel::Speed => OptimizationLevel::Default,
         };
         let idle = Mutex::new(Vec::new());
+        let runs_here = if matches!(options.cpu, Cpu::Host) { OnceLock::from(()) } else { OnceLock::new() };
         let mut this = Self {
             arch,
             target,
@@ -123,6 +126,7 @@ impl Target {
             extensions: CpuFeatures::default(),
             fused_multiply_add: false,
             level,
+            runs_here,
             emitters: Emitters::default(),
             idle,
         };
@@ -207,6 +211,9 @@ impl Target {
     /// # Errors
     /// `Unsupported` when it is for another architecture, or the CPU has what this process's CPU lacks.
     pub(crate) fn check_host(&self) -> Result<(), Error> {
+        if self.runs_here.get().is_some() {
+            return Ok(());
+        }
         if Arch::host() != Some(self.arch) {
             let message = format!("code for {} cannot be run by this process", self.arch.triple());
             return Err(Error::new(ErrorKind::Unsupported, message));
@@ -220,6 +227,7 @@ impl Target {
                 ));
             }
         }
+        self.runs_here.get_or_init(|| ());
         Ok(())
     }
 
