@@ -73,7 +73,7 @@ pub fn run(text: &str) -> Result<(), Error> {
 }
 
 /// How often the program is run each way.
-const RUNS: u32 = 5;
+const RUNS: u32 = 10;
 
 /// Runs the program [`RUNS`] times and prints what it printed at first, and the times it took, the shortest of which is returned, in seconds.
 fn measure(label: &str, machine: &mut Machine, program: &Program, output: &Output) -> Result<f64, Error> {
