@@ -23,9 +23,12 @@ pub(crate) fn load_known<T>(
         unsafe { artifact.assume_verified() };
         return load();
     }
+    let before = artifact.file().metadata();
     let loaded = load();
-    if artifact.is_verified() {
-        cache.record_whole(artifact.file(), &header);
+    if artifact.is_verified()
+        && let Ok(before) = before
+    {
+        cache.record_whole(artifact.file(), &before, &header);
     }
     loaded
 }

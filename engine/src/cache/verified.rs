@@ -6,7 +6,7 @@
 
 use super::Cache;
 use super::index::{self, Known};
-use std::fs::File;
+use std::fs::{File, Metadata};
 
 /// What these hashes are for.
 const CONTEXT: &str = "wasmo cache 1: artefacts that are whole";
@@ -23,10 +23,12 @@ impl Cache {
         known().unwrap_or(false)
     }
 
-    /// Records that the artefact in `file`, which begins with `header`, is whole, unless there is no cache. Nothing is lost when that fails.
-    pub(crate) fn record_whole(&self, file: &File, header: &[u8]) {
+    /// Records that the artefact in `file`, which begins with `header`, is whole, unless there is no cache, or the file has changed since it was as `before` says. Nothing is lost
+    /// when that fails.
+    pub(crate) fn record_whole(&self, file: &File, before: &Metadata, header: &[u8]) {
         let Ok(Some(opened)) = self.existing() else { return };
-        if let Some(identity) = file.metadata().ok().as_ref().and_then(index::Identity::of)
+        if let Some(identity) = index::Identity::of(before)
+            && file.metadata().is_ok_and(|now| index::Identity::of(&now) == Some(identity))
             && let Some(boot) = boot()
         {
             index::record(&opened.directory, &opened.secret, &identity, Known::Whole, &hash(header, &boot));
@@ -62,14 +64,14 @@ mod tests {
         config.directory(folder.path().join("cache"));
         let cache = Cache::open(&config).expect("a cache");
 
-        cache.record_whole(&file, b"header");
+        cache.record_whole(&file, &file.metadata().expect("it is open"), b"header");
         assert!(!cache.knows_whole(&file, b"header"), "there is no cache");
         cache.created().expect("it can be made");
-        cache.record_whole(&file, b"header");
+        cache.record_whole(&file, &file.metadata().expect("it is open"), b"header");
         assert!(!cache.knows_whole(&file, b"header"), "the file has changed just now");
 
         std::thread::sleep(Duration::from_millis(3100));
-        cache.record_whole(&file, b"header");
+        cache.record_whole(&file, &file.metadata().expect("it is open"), b"header");
         assert!(cache.knows_whole(&file, b"header"));
         assert!(!cache.knows_whole(&file, b"HEADER"));
         assert!(Cache::open(&config).expect("a cache").knows_whole(&file, b"header"), "the next process finds it");
@@ -87,9 +89,13 @@ mod tests {
             "what is known of an artefact is no hash of a source"
         );
         assert!(!cache.knows_whole(&file, b"header"), "the last record counts");
-        cache.record_whole(&file, b"header");
+        cache.record_whole(&file, &file.metadata().expect("it is open"), b"header");
 
+        let before = file.metadata().expect("it is open");
         file.write_all(b"8").expect("there is room");
         assert!(!cache.knows_whole(&file, b"header"), "the file has changed");
+        std::thread::sleep(Duration::from_millis(3100));
+        cache.record_whole(&file, &before, b"header");
+        assert!(!cache.knows_whole(&file, b"header"), "it has changed since it was looked at");
     }
 }
