@@ -58,6 +58,14 @@ pub(crate) fn to_binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
     }
 }
 
+/// Refuses a module with several memories where the configuration does.
+pub(crate) fn check_memories(engine: &Engine, binary: &[u8]) -> Result<()> {
+    if !engine.config().multi_memory {
+        wasmo_codegen::validate_single_memory(binary).map_err(CompileError::from)?;
+    }
+    Ok(())
+}
+
 impl Module {
     /// Compiles a module from its binary form or, with the feature `wat`, its text.
     ///
@@ -122,10 +130,7 @@ impl Module {
 
     pub(crate) fn validate_binary(engine: &Engine, binary: &[u8]) -> Result<()> {
         wasmo_codegen::validate(binary).map_err(CompileError::from)?;
-        if !engine.config().multi_memory {
-            wasmo_codegen::validate_single_memory(binary).map_err(CompileError::from)?;
-        }
-        Ok(())
+        check_memories(engine, binary)
     }
 
     pub(crate) fn compile(engine: &Engine, binary: &[u8], observer: &dyn CompileObserver) -> Result<Self> {

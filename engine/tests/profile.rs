@@ -159,16 +159,18 @@ fn artefacts_are_made_with_profiles_too() {
     assert_eq!(Guest::new(&engine, &module).observe(), expected);
 }
 
+/// A function that counts in a global of its own instance, called through a table that instances share.
+const OWN: &str = r#"(module
+    (import "" "t" (table 1 funcref))
+    (type $f (func (result i32)))
+    (global $own (mut i32) (i32.const 0))
+    (elem declare func $count)
+    (func $count (type $f) (global.set $own (i32.add (global.get $own) (i32.const 1))) (global.get $own))
+    (func (export "install") (table.set (i32.const 0) (ref.func $count)))
+    (func (export "run") (result i32) (call_indirect (type $f) (i32.const 0))))"#;
+
 #[test]
 fn guards_tell_instances_of_one_module_apart() {
-    let text = r#"(module
-        (import "" "t" (table 1 funcref))
-        (type $f (func (result i32)))
-        (global $own (mut i32) (i32.const 0))
-        (elem declare func $count)
-        (func $count (type $f) (global.set $own (i32.add (global.get $own) (i32.const 1))) (global.get $own))
-        (func (export "install") (table.set (i32.const 0) (ref.func $count)))
-        (func (export "run") (result i32) (call_indirect (type $f) (i32.const 0))))"#;
     let two = |engine: &Engine, module: &Module| {
         let mut store = Store::new(engine, ());
         let ty = wasmo::TableType::new(wasmo::RefType::FUNCREF, 1, None);
@@ -182,7 +184,7 @@ fn guards_tell_instances_of_one_module_apart() {
         results.first().and_then(Val::i32)
     };
     let engine = counting();
-    let module = Module::new(&engine, text).unwrap();
+    let module = Module::new(&engine, OWN).unwrap();
     let (mut store, a, b) = two(&engine, &module);
     call(&mut store, a, "install");
     for instance in [vec![a; 20], vec![b; 2]].concat() {
@@ -193,7 +195,7 @@ fn guards_tell_instances_of_one_module_apart() {
     assert_eq!(run.sites[0].counts, Counts::Call { total: 22, hits: 20, target: Some(0) });
 
     let engine = Engine::default();
-    let module = Module::new_with_profile(&engine, text, &profile).unwrap();
+    let module = Module::new_with_profile(&engine, OWN, &profile).unwrap();
     let (mut store, a, b) = two(&engine, &module);
     call(&mut store, a, "install");
     assert_eq!(call(&mut store, a, "run"), Some(1));
@@ -311,16 +313,8 @@ fn optimised_code_guesses_what_lift_off_code_has_called() {
 
 #[test]
 fn guesses_tell_instances_of_one_module_apart() {
-    let text = r#"(module
-        (import "" "t" (table 1 funcref))
-        (type $f (func (result i32)))
-        (global $own (mut i32) (i32.const 0))
-        (elem declare func $count)
-        (func $count (type $f) (global.set $own (i32.add (global.get $own) (i32.const 1))) (global.get $own))
-        (func (export "install") (table.set (i32.const 0) (ref.func $count)))
-        (func (export "run") (result i32) (call_indirect (type $f) (i32.const 0))))"#;
     let (engine, _) = tiers();
-    let module = Module::new(&engine, text).unwrap();
+    let module = Module::new(&engine, OWN).unwrap();
     let mut store = Store::new(&engine, ());
     let ty = wasmo::TableType::new(wasmo::RefType::FUNCREF, 1, None);
     let table: Extern = Table::new(&mut store, ty, Ref::Func(None)).unwrap().into();

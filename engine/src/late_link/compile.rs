@@ -11,6 +11,8 @@ use super::ration::Ration;
 #[cfg(feature = "compiler")]
 use crate::artifact::Origin;
 #[cfg(feature = "compiler")]
+use crate::compile::check_memories;
+#[cfg(feature = "compiler")]
 use crate::tier::Tier;
 
 #[cfg(feature = "compiler")]
@@ -90,14 +92,6 @@ pub(super) fn uncounted_code(module: &Module) -> usize {
 fn in_tiers(engine: &Engine, binary: &[u8], tier: Tier, ration: Ration) -> Result<Module> {
     check_memories(engine, binary)?;
     crate::tier::late(engine, tier, binary, ration)
-}
-
-#[cfg(feature = "compiler")]
-fn check_memories(engine: &Engine, binary: &[u8]) -> Result<()> {
-    if !engine.config().multi_memory {
-        wasmo_codegen::validate_single_memory(binary).map_err(crate::CompileError::from)?;
-    }
-    Ok(())
 }
 
 /// Compiles all of a module on the calling thread, which has the stack for it ([`wasmo_codegen::Compiler::STACK_SIZE`]). Its code has no thunks: the engine has them.

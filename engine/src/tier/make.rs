@@ -12,6 +12,7 @@ use crate::{CompileError, Engine, Module, Result};
 use std::sync::Arc;
 use std::time::Instant;
 use wasmo_abi::code::ModuleCode;
+use wasmo_abi::module::ModuleInfo;
 use wasmo_abi::table::{Bytes, Table};
 use wasmo_abi::tier::{Learned, Progress};
 use wasmo_codegen::{Counters, Source};
@@ -49,9 +50,7 @@ pub(crate) fn in_tiers(engine: &Engine, binary: Vec<u8>, place: Option<(&Cache, 
     let counters = source.counters().map_or(0, Counters::words);
     let entries = Entries::with_counters(count, budget(engine, tier), counters)?;
     let shared = Shared::new(engine, tier, source.into(), vec![Stage::New; count], learner, None);
-    let tiers = Tiers { entries, compiler: Box::new(InTiers(Arc::clone(&shared))) };
-    let runtime = wasmo_runtime::Module::in_tiers(info, code, bytes, engine.types(), tiers);
-    Ok(Module::from_runtime(engine.clone(), runtime, Origin::Tiers { shared, artifact: None }))
+    Ok(module(engine, info, code, bytes, entries, shared))
 }
 
 /// Makes a late module of which nothing is compiled, not even thunks, since the engine has them. All its code, and its stubs, count towards `ration`.
@@ -115,6 +114,20 @@ pub(crate) fn resumed(
     shared.report(&TierEvent::Resumed { lift_off, optimized, code: runtime.code_size() });
     let origin = Origin::Tiers { shared, artifact: Some(Arc::clone(artifact)) };
     Ok(Module::from_runtime(engine.clone(), runtime, origin))
+}
+
+/// The module of `info`, with `bytes` as its binary, that `shared` compiles while it runs.
+fn module(
+    engine: &Engine,
+    info: ModuleInfo,
+    code: ModuleCode,
+    bytes: Bytes,
+    entries: Entries,
+    shared: Arc<Shared>,
+) -> Module {
+    let tiers = Tiers { entries, compiler: Box::new(InTiers(Arc::clone(&shared))) };
+    let runtime = wasmo_runtime::Module::in_tiers(info, code, bytes, engine.types(), tiers);
+    Module::from_runtime(engine.clone(), runtime, Origin::Tiers { shared, artifact: None })
 }
 
 /// The budget of a function at first.
