@@ -16,6 +16,11 @@ pub fn osr(func: FuncIndex, at: LoopIndex) -> String {
     format!("wasm_o{}_{}", func.0, at.0)
 }
 
+/// The symbol under which a function of another module is known in a unit that may inline it. No object has it.
+pub fn neighbour(func: FuncIndex) -> String {
+    format!("wasm_n{}", func.0)
+}
+
 /// The symbol of the thunk through which the host enters functions of a type: see [`crate::vm::EnterThunk`].
 pub fn enter(ty: TypeIndex) -> String {
     format!("wasm_enter{}", ty.0)
@@ -29,6 +34,11 @@ pub fn exit(ty: TypeIndex) -> String {
 /// The function that a symbol of [`func`] names.
 pub fn parse_func(symbol: &str) -> Option<FuncIndex> {
     symbol.strip_prefix("wasm_f")?.parse().ok().map(FuncIndex)
+}
+
+/// The function that a symbol of [`neighbour`] names.
+pub fn parse_neighbour(symbol: &str) -> Option<FuncIndex> {
+    symbol.strip_prefix("wasm_n")?.parse().ok().map(FuncIndex)
 }
 
 /// The function and the loop that a symbol of [`osr`] names.

@@ -149,6 +149,10 @@ impl Job<'_> {
                 return Ok(None);
             }
             self.phases.time(Phase::Optimize, || pipeline.run(module, machine, &stop))?;
+            if let Some(neighbour) = self.guide.neighbour() {
+                let failed = |error: Error| Failure { message: error.to_string(), fatal: false };
+                translate::neighbour::settle(module, neighbour).map_err(failed)?;
+            }
             if stop() {
                 return Ok(None);
             }

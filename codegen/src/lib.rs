@@ -14,6 +14,7 @@ mod ir;
 mod job;
 mod late;
 mod llvm;
+mod neighbour;
 mod object;
 mod orc;
 mod parse;
@@ -29,9 +30,10 @@ mod unit;
 
 pub use compiler::{CompiledModule, Compiler, Observer, Print};
 pub use error::{Error, ErrorKind};
+pub use neighbour::Neighbour;
 pub use object::Object;
 pub use parse::{parse, validate, validate_single_memory};
-pub use profile::{Callees, Counters};
+pub use profile::{Callees, Counters, Guess};
 pub use target::{Cpu, TargetOptions};
 pub use unit::{NewCode, PlacedCode, Request, Source};
 

@@ -4,6 +4,7 @@
 //! threads may lose each other's counts, and nothing else comes of it: each word is read and written whole.
 
 use crate::error::{Error, ErrorKind};
+use crate::neighbour::Neighbour;
 use crate::parse::ParsedModule;
 use std::collections::BTreeMap;
 use wasmo_abi::index::FuncIndex;
@@ -24,19 +25,36 @@ pub(crate) enum Guide<'a> {
     Count(&'a Counters),
     /// This was counted in earlier runs of the module.
     Use(&'a Profile),
-    /// Calls through tables, by their offsets in the module, are likely to go there. Nothing else is known.
-    Callees(&'a Callees),
+    /// Calls through tables, by their offsets in the module, are likely to go there, some of them to this neighbour. Nothing else is known.
+    Callees(&'a Callees, Option<&'a Neighbour<'a>>),
 }
 
 /// Where calls through tables are likely to go, by their offsets in the module. As with a profile, nothing in it has to be true.
-pub type Callees = BTreeMap<u32, FuncIndex>;
+pub type Callees = BTreeMap<u32, Guess>;
+
+/// What a call through a table is likely to call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guess {
+    /// A function of the module, of the calling instance.
+    Own(FuncIndex),
+    /// A function of the neighbour's module, of that one instance.
+    Neighbour(FuncIndex),
+}
 
 impl<'a> Guide<'a> {
     /// What was counted, where it is to be used.
     pub(crate) fn profile(self) -> Option<&'a Profile> {
         match self {
             Self::Use(profile) => Some(profile),
-            Self::None | Self::Count(_) | Self::Callees(_) => None,
+            Self::None | Self::Count(_) | Self::Callees(..) => None,
+        }
+    }
+
+    /// The neighbour, if there is one.
+    pub(crate) fn neighbour(self) -> Option<&'a Neighbour<'a>> {
+        match self {
+            Self::Callees(_, neighbour) => neighbour,
+            Self::None | Self::Count(_) | Self::Use(_) => None,
         }
     }
 }

@@ -8,12 +8,14 @@ use crate::compiler::Compiler;
 use crate::error::{Error, ErrorKind};
 use crate::image::link::{LinkedObject, link_object};
 use crate::job::Job;
+use crate::neighbour::Neighbour;
 use crate::object::{Object, SymbolKind};
 use crate::parse::{ParsedModule, parse_full};
 use crate::partition::{Partition, thunk_types};
 use crate::phases::Phases;
 use crate::pipeline::Effort;
 use crate::profile::{Callees, Counters, Guide};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmo_abi::code::{CodeUnit, ModuleCode};
@@ -40,7 +42,7 @@ pub struct Source {
 
 /// What to compile.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct Request<'a> {
     /// How.
     pub tier: Tier,
     /// Functions, by their positions among the defined ones.
@@ -49,6 +51,8 @@ pub struct Request {
     pub osr: Vec<(usize, LoopIndex)>,
     /// Where calls through tables are likely to go, for optimised code.
     pub callees: Callees,
+    /// An instance of another module whose functions optimised code may call directly.
+    pub neighbour: Option<Neighbour<'a>>,
 }
 
 /// What was compiled, to be copied to wherever code may be executed.
@@ -194,6 +198,23 @@ impl Source {
         callees
     }
 
+    /// The imported functions that the one at `position` calls directly, each once.
+    pub fn imported_callees(&self, position: usize) -> BTreeSet<FuncIndex> {
+        let body = self.parsed.body(position, &self.bytes).map(|body| body.get_operators_reader());
+        let Ok(Ok(operators)) = body else { return BTreeSet::new() };
+        let call = |operator: Operator<'_>| match operator {
+            Operator::Call { function_index } => Some(FuncIndex(function_index)),
+            _ => None,
+        };
+        let calls = operators.into_iter().map_while(Result::ok).filter_map(call);
+        calls.filter(|&func| self.parsed.info.defined_func(func).is_none()).collect()
+    }
+
+    /// What the translator reads bodies from.
+    pub(crate) fn parsed(&self) -> &ParsedModule {
+        &self.parsed
+    }
+
     /// The offsets in the module of the calls through tables in the function at `position`.
     pub fn calls_through_tables(&self, position: usize) -> Vec<u32> {
         let mut calls = Vec::new();
@@ -217,7 +238,12 @@ impl Compiler {
     ///
     /// # Errors
     /// The first mistake in one of the functions, `Limit` when there is too much code, `Cancelled` when it took too long, or `Internal`.
-    pub fn compile_unit(&self, source: &Source, request: &Request, stop: &dyn Fn() -> bool) -> Result<NewCode, Error> {
+    pub fn compile_unit(
+        &self,
+        source: &Source,
+        request: &Request<'_>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<NewCode, Error> {
         let bytes: usize = request.functions.iter().map(|&position| source.body_size(position)).sum();
         let large = |&position: &usize| source.body_size(position) > LARGE_FUNCTION;
         let all = request.functions.iter().copied().chain(request.osr.iter().map(|&(position, _)| position));
@@ -241,7 +267,7 @@ impl Compiler {
         };
         let guide = match &source.counters {
             Some(counters) if request.tier == Tier::LiftOff => Guide::Count(counters),
-            _ if request.tier == Tier::Optimized => Guide::Callees(&request.callees),
+            _ if request.tier == Tier::Optimized => Guide::Callees(&request.callees, request.neighbour.as_ref()),
             _ => Guide::None,
         };
         let phases = Phases::default();

@@ -23,7 +23,7 @@ mod tuning;
 mod workers;
 
 pub(crate) use make::{in_tiers, late, resumed};
-pub(crate) use module::Shared;
+pub(crate) use module::{Host, Shared};
 pub(crate) use source::ReadBinary;
 pub(crate) use stats::Stats;
 pub use stats::{TierEvent, TierStats};

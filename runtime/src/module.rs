@@ -46,6 +46,8 @@ pub struct Module {
     pub(crate) added: Mutex<Vec<Arc<AddedUnit>>>,
     /// What goes before the code does.
     attached: Mutex<Vec<Box<dyn Any + Send + Sync>>>,
+    /// See [`Module::set_neighbour`].
+    neighbour: OnceLock<Arc<Module>>,
 }
 
 impl Module {
@@ -129,6 +131,7 @@ impl Module {
             tiers,
             added: Mutex::default(),
             attached: Mutex::default(),
+            neighbour: OnceLock::new(),
         });
         code::register(&module);
         module
@@ -192,6 +195,30 @@ impl Module {
         let equal = self.type_ids.iter().enumerate().filter(|&(_, &id)| id == type_id);
         let mut thunks = equal.filter_map(|(position, _)| self.code.thunks(TypeIndex::from_position(position)));
         thunks.next().map(|thunks| thunks.enter)
+    }
+
+    /// Lets code of this module contain code of `neighbour`, whose operators have the offsets that follow those of this module. There is one such module at most: that of
+    /// the first call stays.
+    pub fn set_neighbour(&self, neighbour: &Arc<Self>) {
+        let _ = self.neighbour.set(Arc::clone(neighbour));
+    }
+
+    /// The function that has the operator at `wasm_offset`, its module, and the operator's offset in that module's bytes. Where there is none, the offset is not known either.
+    pub(crate) fn operator_at(self: &Arc<Self>, wasm_offset: u32) -> Option<(Arc<Self>, FuncIndex, u32)> {
+        let beyond = wasm_offset.checked_sub(u32::try_from(self.bytes.len()).ok()?);
+        match (beyond, self.neighbour.get()) {
+            (Some(offset), Some(neighbour)) => Some((Arc::clone(neighbour), neighbour.func_at(offset)?, offset)),
+            _ => Some((Arc::clone(self), self.func_at(wasm_offset)?, wasm_offset)),
+        }
+    }
+
+    /// The defined function, by its position, whose code is at `address` as others call it: in a module in tiers, whose stub.
+    pub fn defined_at(&self, address: usize) -> Option<usize> {
+        if let Some(tiers) = &self.tiers {
+            return tiers.entries.at_stub(address);
+        }
+        let distance = u32::try_from(address.checked_sub(self.code.base)?).ok()?;
+        self.code.entries.iter().position(|entry| entry == distance)
     }
 
     /// The function whose body has the operator at `wasm_offset` in the module's bytes.

@@ -168,6 +168,12 @@ impl<'ctx> Ir<'ctx> {
         if offset == 0 { Ok(base) } else { self.gep(base, self.i64(offset as u64)) }
     }
 
+    /// An address that is known when the code is made.
+    pub fn address(&self, address: usize) -> Result<PointerValue<'ctx>, Error> {
+        let address = u64::try_from(address).map_err(|_| Error::internal("an address has more than 64 bits"))?;
+        Ok(self.i64(address).const_to_pointer(self.types.ptr))
+    }
+
     /// A load of a value that is aligned to `align` bytes.
     pub fn load(
         &self,

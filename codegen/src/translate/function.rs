@@ -22,7 +22,6 @@ use inkwell::debug_info::{AsDIScope, DIScope};
 use inkwell::module::Linkage;
 use inkwell::values::{FunctionValue, InstructionValue, PointerValue};
 use wasmo_abi::index::{FuncIndex, TypeIndex};
-use wasmo_abi::symbol;
 use wasmo_abi::tier::LoopIndex;
 use wasmo_abi::trap::TrapCode;
 use wasmparser::{FuncValidator, FuncValidatorAllocations, FunctionBody, OperatorsReader, ValidatorResources};
@@ -140,7 +139,7 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
         variant: Variant,
         offset: u32,
     ) -> Result<Self, Error> {
-        let ir = &unit.ir;
+        let ir = unit.ir;
         let (function, signature, osr) = match variant {
             Variant::Whole(linkage) => {
                 let function = unit.function(func);
@@ -152,9 +151,9 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
                 (unit.osr_function(func, at, &signature), signature, Some(at))
             }
         };
-        let scope = unit.debug.describe(function, &symbol::func(func), offset).as_debug_info_scope();
+        let scope = unit.debug.describe(function, &unit.symbol(func), unit.line(offset)).as_debug_info_scope();
         ir.at_end(ir.new_block(function));
-        unit.debug.set_location(ir, scope, offset);
+        unit.debug.set_location(ir, scope, unit.line(offset));
         let locals = match osr {
             None => ir.load_params(function, &signature)?,
             // Nothing leads to where the function would begin, so that it does not matter what its parameters are there. The entry is completed at the loop.
@@ -235,7 +234,7 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
     /// Not every operator does so, since it costs: those that can neither trap nor call are never looked up by address.
     pub fn locate(&mut self) {
         if !self.located {
-            self.unit.debug.set_location(self.ir, self.scope, self.offset);
+            self.unit.debug.set_location(self.ir, self.scope, self.unit.line(self.offset));
             self.located = true;
         }
     }

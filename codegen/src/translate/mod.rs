@@ -10,6 +10,7 @@ mod dropped;
 pub mod fuel;
 pub mod function;
 pub mod helper;
+pub(crate) mod neighbour;
 pub mod ops;
 pub mod prescan;
 pub mod profile;
@@ -28,11 +29,13 @@ use wasmo_abi::tier::LoopIndex;
 use wasmparser::FuncValidatorAllocations;
 
 use crate::error::Error;
-use crate::ir::Options;
+use crate::ir::debug::DebugInfo;
+use crate::ir::{Ir, Options};
 use crate::parse::ParsedModule;
 use crate::profile::Guide;
 use function::{FunctionTranslator, Variant};
-use unit::Unit;
+use neighbour::NeighbourUnit;
+use unit::{Side, Unit};
 
 /// Which functions one LLVM module defines; all others that it calls are declared. Functions are given by their position among the
 /// module's defined functions.
@@ -61,9 +64,15 @@ pub(crate) fn module_partition<'ctx>(
     partition: Partition<'_>,
     options: &Options,
 ) -> Result<Module<'ctx>, Error> {
-    let here = partition.functions.iter().chain(partition.copies);
-    let unit = Unit::new(context, &parsed.info, options, here.copied().collect(), partition.guide);
+    let ir = Ir::new(context, "wasm", options);
+    let debug = DebugInfo::new(&ir);
     let mut allocations = FuncValidatorAllocations::default();
+    let neighbour = partition.guide.neighbour().map(|facts| NeighbourUnit::new((&ir, &debug), facts, bytes.len()));
+    if let Some(neighbour) = &neighbour {
+        allocations = neighbour.translate(allocations)?;
+    }
+    let here = partition.functions.iter().chain(partition.copies).copied().collect();
+    let unit = Unit::new((&ir, &debug), &parsed.info, here, partition.guide, neighbour.as_ref(), Side::Own);
     let own = partition.functions.iter().map(|&position| (position, Variant::Whole(Linkage::External)));
     let copies = partition.copies.iter().map(|&position| (position, Variant::Whole(Linkage::AvailableExternally)));
     let osr = partition.osr.iter().map(|&(position, at)| (position, Variant::From(at)));
@@ -75,5 +84,6 @@ pub(crate) fn module_partition<'ctx>(
         let function = parsed.info.func_of_defined(position);
         allocations = FunctionTranslator::translate(&unit, function, variant, &body, validator)?;
     }
-    Ok(unit.finish())
+    debug.finish();
+    Ok(ir.finish())
 }

@@ -8,7 +8,7 @@ use std::mem::offset_of;
 
 use inkwell::values::{InstructionValue, IntValue, PointerValue};
 use inkwell::{AtomicOrdering, IntPredicate};
-use wasmo_abi::index::{FuncIndex, FuncRefIndex, TypeIndex};
+use wasmo_abi::index::{FuncRefIndex, TypeIndex};
 use wasmo_abi::profile::Counts;
 use wasmo_abi::tier::{Tier, VmEntry, callee_slot, callee_slots};
 use wasmo_abi::vm::VmContext;
@@ -18,13 +18,13 @@ use crate::error::Error;
 use crate::ir::Value;
 use crate::ir::builder::int;
 use crate::ir::tbaa::Region;
-use crate::profile::{Counters, Guide, Kind, Vote};
+use crate::profile::{Counters, Guess, Guide, Kind, Vote};
 
 /// What a call through a table is likely to find.
 #[derive(Clone, Copy, Debug)]
 pub struct Likely {
     /// The function.
-    pub func: FuncIndex,
+    pub func: Guess,
     /// Its record.
     pub func_ref: FuncRefIndex,
     /// How often it was that one, and how often it was not.
@@ -38,7 +38,7 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
     fn counters(&self) -> Option<&'a Counters> {
         match self.unit.guide {
             Guide::Count(counters) => Some(counters),
-            Guide::None | Guide::Use(_) | Guide::Callees(_) => None,
+            Guide::None | Guide::Use(_) | Guide::Callees(..) => None,
         }
     }
 
@@ -190,16 +190,22 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
     }
 
     /// What the current operator, a call through a table of a function of type `ty`, is likely to find. Only what can be there is answered, whatever the profile says: a function of
-    /// that type that the module defines and that can be in a table.
+    /// that type that the module, or its neighbour's, defines and that can be in a table.
     pub(super) fn likely_callee(&self, ty: TypeIndex) -> Option<Likely> {
         let (func, hits, others) = match self.unit.guide {
-            Guide::Callees(callees) => (*callees.get(&self.offset)?, GUESS[0], GUESS[1]),
-            _ => self.counted()?.dominant_target()?,
+            Guide::Callees(callees, _) => (*callees.get(&self.offset)?, GUESS[0], GUESS[1]),
+            _ => {
+                let (func, hits, others) = self.counted()?.dominant_target()?;
+                (Guess::Own(func), hits, others)
+            }
         };
-        let info = self.unit.info;
-        info.defined_func(func)?;
-        let func_ref = info.func(func)?.func_ref?;
-        let fits = info.func_type(func) == info.types.get(ty)?;
+        let (info, index) = match func {
+            Guess::Own(index) => (self.unit.info, index),
+            Guess::Neighbour(index) => (self.unit.neighbour?.info(), index),
+        };
+        info.defined_func(index)?;
+        let func_ref = info.func(index)?.func_ref?;
+        let fits = info.func_type(index) == self.unit.info.types.get(ty)?;
         fits.then_some(Likely { func, func_ref, weights: [hits, others] })
     }
 }

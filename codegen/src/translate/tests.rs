@@ -13,6 +13,7 @@ use crate::parse::{parse_full, validate};
 use crate::profile::Guide;
 
 mod lift_off;
+mod neighbour;
 mod profile;
 
 fn options(tunables: Tunables, arch: Arch) -> Options {

@@ -1,12 +1,11 @@
-//! [`Unit`]: what the functions of one LLVM module share.
+//! [`Unit`]: what functions of one LLVM module share.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use inkwell::GlobalVisibility;
-use inkwell::context::Context;
-use inkwell::module::{Linkage, Module};
+use inkwell::module::Linkage;
 use inkwell::values::FunctionValue;
 use wasmo_abi::index::{FuncIndex, MemoryIndex, TypeIndex};
 use wasmo_abi::layout::VmContextLayout;
@@ -15,19 +14,30 @@ use wasmo_abi::symbol;
 use wasmo_abi::tier::{LoopIndex, Tier};
 use wasmo_abi::tunables::MAX_GROWN_PAGES;
 
+use crate::ir::Ir;
 use crate::ir::debug::DebugInfo;
 use crate::ir::signature::{SWIFT_TAIL_CC, Signature};
 use crate::ir::tbaa::Region;
-use crate::ir::{Ir, Options};
 use crate::profile::Guide;
 
-/// What the functions of one LLVM module share.
+use super::neighbour::NeighbourUnit;
+
+/// Whose functions there are in an LLVM module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// The module's that is compiled.
+    Own,
+    /// A neighbour's, to be inlined. Their operators have lines from here on.
+    Neighbour { first_line: u32 },
+}
+
+/// What the functions of one LLVM module share that are of the same wasm module.
 #[derive(Debug)]
 pub struct Unit<'a, 'ctx> {
     /// The LLVM module.
-    pub ir: Ir<'ctx>,
+    pub ir: &'a Ir<'ctx>,
     /// Its debug information.
-    pub debug: DebugInfo<'ctx>,
+    pub debug: &'a DebugInfo<'ctx>,
     /// The wasm module.
     pub info: &'a ModuleInfo,
     /// Where things lie in the instance's context.
@@ -36,28 +46,58 @@ pub struct Unit<'a, 'ctx> {
     pub(crate) guide: Guide<'a>,
     /// The functions that are defined in this LLVM module, by their positions among the defined ones.
     here: BTreeSet<usize>,
+    /// The instance of another module whose functions may be called directly.
+    pub(super) neighbour: Option<&'a NeighbourUnit<'a, 'ctx>>,
+    /// Whose functions they are.
+    side: Side,
     signatures: RefCell<HashMap<TypeIndex, Rc<Signature<'ctx>>>>,
     functions: RefCell<HashMap<FuncIndex, FunctionValue<'ctx>>>,
 }
 
 impl<'a, 'ctx> Unit<'a, 'ctx> {
-    /// An LLVM module without functions for parts of `info`; `here` are those that will be defined in it.
-    pub(crate) fn new(
-        context: &'ctx Context,
+    /// The functions of `info` in an LLVM module; `here` are those that will be defined in it.
+    pub(super) fn new(
+        (ir, debug): (&'a Ir<'ctx>, &'a DebugInfo<'ctx>),
         info: &'a ModuleInfo,
-        options: &Options,
         here: BTreeSet<usize>,
         guide: Guide<'a>,
+        neighbour: Option<&'a NeighbourUnit<'a, 'ctx>>,
+        side: Side,
     ) -> Self {
-        let ir = Ir::new(context, "wasm", options);
-        let debug = DebugInfo::new(&ir);
         let layout = VmContextLayout::new(info);
-        Self { ir, debug, info, layout, guide, here, signatures: RefCell::default(), functions: RefCell::default() }
+        let (signatures, functions) = Default::default();
+        Self { ir, debug, info, layout, guide, here, neighbour, side, signatures, functions }
+    }
+
+    /// The symbol of `func`.
+    pub(super) fn symbol(&self, func: FuncIndex) -> String {
+        match self.side {
+            Side::Own => symbol::func(func),
+            Side::Neighbour { .. } => symbol::neighbour(func),
+        }
+    }
+
+    /// The line that stands for the operator at `offset`.
+    pub(super) fn line(&self, offset: u32) -> u32 {
+        match self.side {
+            Side::Own => offset,
+            Side::Neighbour { first_line } => first_line.saturating_add(offset),
+        }
+    }
+
+    /// The position of an entity that the module defines, where no code in the LLVM module can reach it but as that: what one instance imports, its neighbour may define.
+    pub fn alone(&self, defined: Option<usize>) -> Option<usize> {
+        defined.filter(|_| self.side == Side::Own)
+    }
+
+    /// Whether a function is defined in this LLVM module.
+    pub(super) fn is_here(&self, position: usize) -> bool {
+        self.here.contains(&position)
     }
 
     /// How functions of type `ty` are called.
     pub fn signature(&self, ty: TypeIndex) -> Rc<Signature<'ctx>> {
-        let make = || Rc::new(Signature::new(&self.ir, &self.info.types[ty]));
+        let make = || Rc::new(Signature::new(self.ir, &self.info.types[ty]));
         Rc::clone(self.signatures.borrow_mut().entry(ty).or_insert_with(make))
     }
 
@@ -91,7 +131,7 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
             return function;
         }
         let signature = self.signature(self.info.func_type_index(func));
-        let function = self.add_function(&symbol::func(func), &signature);
+        let function = self.add_function(&self.symbol(func), &signature);
         if let Some(profile) = self.guide.profile() {
             self.ir.mark_entries(function, profile.function(func).map(|counted| counted.entries));
         }
@@ -101,17 +141,11 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
 
     /// The region of the content of `memory`.
     pub fn memory_region(&self, memory: MemoryIndex) -> Region {
-        self.info.defined_memory(memory).map_or(Region::ImportedMemories, Region::Memory)
+        self.alone(self.info.defined_memory(memory)).map_or(Region::ImportedMemories, Region::Memory)
     }
 
     /// Whether no address within `memory` is so high that adding a little to it could wrap (ARCHITECTURE.md, section 5).
     pub fn stays_low(&self, memory: MemoryIndex) -> bool {
         self.info.memories[memory].limits.min <= MAX_GROWN_PAGES
-    }
-
-    /// Ends construction.
-    pub fn finish(self) -> Module<'ctx> {
-        self.debug.finish();
-        self.ir.finish()
     }
 }

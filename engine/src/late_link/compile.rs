@@ -1,10 +1,12 @@
 //! The one place where late modules are compiled: in tiers, or all of a module before it is linked.
 
 use super::limits::JitLimits;
+use crate::store::StoreOpaque;
 use crate::{Engine, Module, Result};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use wasmo_runtime::InstanceId;
 
 #[cfg(feature = "compiler")]
 use super::ration::Ration;
@@ -78,6 +80,31 @@ pub(super) fn at_once(
 pub(super) fn at_once(_: &Engine, _: &[u8], _: Option<&JitLimits>, _: &Arc<AtomicUsize>) -> Option<Result<Module>> {
     None
 }
+
+/// Tells a module in tiers which instance it was added to, so that its code calls that instance's functions directly. Whatever it imports from `env` was found there.
+#[cfg(feature = "compiler")]
+pub(super) fn introduce(store: &StoreOpaque, host: InstanceId, module: &Module) {
+    use wasmo_abi::module::{EntityRef, Import};
+    let (Origin::Tiers { shared, .. }, Some(theirs)) = (module.origin(), store.instance_module(host)) else { return };
+    let defined = |import: &Import| match (import.entity, theirs.export_entity(&import.name)?) {
+        (EntityRef::Func(own), EntityRef::Func(func)) if *import.module == *super::resolve::HOST => {
+            theirs.info().defined_func(func).map(|_| (own, func))
+        }
+        _ => None,
+    };
+    let imports = module.info().imports.iter().filter_map(defined).collect();
+    let bodies = match theirs.origin() {
+        Origin::Tiers { shared, .. } => Some(Arc::clone(shared)),
+        Origin::Binary | Origin::Artifact(_) => None,
+    };
+    let context = store.runtime().instance(host).context() as usize;
+    module.runtime().set_neighbour(theirs.runtime());
+    shared.set_host(crate::tier::Host::new(Arc::clone(theirs.runtime()), bodies, context, imports));
+}
+
+/// Without a compiler there is no such module.
+#[cfg(not(feature = "compiler"))]
+pub(super) fn introduce(_: &StoreOpaque, _: InstanceId, _: &Module) {}
 
 /// The bytes of a module's machine code that no ration counts.
 pub(super) fn uncounted_code(module: &Module) -> usize {

@@ -195,6 +195,7 @@ fn link<T: 'static>(
     store.late.set_usage(host, handle, Usage { modules: 1, wasm_bytes, code_bytes });
     let imports = resolve(store, host, module).map_err(|error| Stage::Resolve.failed(error))?;
     let linked = instantiate(context, module, &imports)?;
+    compile::introduce(context.opaque(), host, module);
     let instance = Instance::new_handle(context.opaque().id(), linked.instance);
     if let Err(error) = instance.run_start(context) {
         // The guest cannot name the module, so it would stay for ever. None of its frames is left, and nobody could import from it.

@@ -6,7 +6,7 @@ use crate::{Extern, Instance, Module, Result};
 use wasmo_runtime::InstanceId;
 
 /// The namespace of the host instance.
-const HOST: &str = "env";
+pub(super) const HOST: &str = "env";
 
 /// The namespaces of other late modules begin with this; their handle follows.
 const LATE: &str = "late.";

@@ -1,4 +1,9 @@
-//! [`InTiers`]: one module whose functions are compiled while it runs.
+//! [`InTiers`]: one module whose functions are compiled while it runs. What is optimised together is in `hot`, what late modules know of their host instance in `host`.
+
+mod host;
+mod hot;
+
+pub(crate) use host::Host;
 
 use super::learner::{Learner, Outlook};
 use super::source::LazySource;
@@ -11,7 +16,7 @@ use crate::late_link::Ration;
 use crate::{CompileError, CompileErrorKind, Engine, Profile, Result};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use wasmo_abi::artifact::checksum;
 use wasmo_abi::tier::LoopIndex;
@@ -19,6 +24,8 @@ use wasmo_codegen::{Callees, Observer, PlacedCode, Request, Source};
 use wasmo_runtime::Failure;
 use wasmo_runtime::code_memory::CodePiece;
 use wasmo_runtime::tier::{Compile, Entries};
+
+use hot::HotUnit;
 
 /// When all functions of a module are compiled one after the other, a unit is full once their bodies have so many bytes.
 const TOGETHER: usize = 16 << 10;
@@ -77,6 +84,8 @@ pub(crate) struct Shared {
     learner: Option<Learner>,
     /// What a late module may have compiled.
     ration: Option<Ration>,
+    /// The instance that a late module was added to, once it is linked.
+    host: OnceLock<Host>,
 }
 
 /// What was compiled, where it is executed.
@@ -123,6 +132,7 @@ impl Shared {
             lifted_off: Condvar::new(),
             learner,
             ration,
+            host: OnceLock::new(),
         })
     }
 
@@ -244,7 +254,7 @@ impl Shared {
     }
 
     /// Compiles a unit on this thread, which has a stack for it. A panic in the compiler is an error like others.
-    fn make(&self, request: &Request) -> Result<Made> {
+    fn make(&self, request: &Request<'_>) -> Result<Made> {
         let compiler = self.engine.compiler()?;
         let source = self.source.get()?;
         let started = Instant::now();
@@ -356,8 +366,8 @@ impl Shared {
     fn lift_off(&self, module: &RuntimeModule, functions: &[usize], waited: bool) -> Result<()> {
         let started = Instant::now();
         let tier = wasmo_abi::tier::Tier::LiftOff;
-        let made =
-            self.make(&Request { tier, functions: functions.to_vec(), osr: Vec::new(), callees: Callees::new() });
+        let (functions_made, osr, callees) = (functions.to_vec(), Vec::new(), Callees::new());
+        let made = self.make(&Request { tier, functions: functions_made, osr, callees, neighbour: None });
         let made = made.map(|new| {
             let code = new.code.unit.size;
             self.publish(module, tier, new);
@@ -460,7 +470,7 @@ impl Shared {
     /// Optimises the function at `position`, with what it calls often, and the variant of it that begins at `at`.
     fn optimize(&self, module: &RuntimeModule, position: usize, whole: bool, at: Option<LoopIndex>) {
         let started = Instant::now();
-        let (mut functions, callees) = self.hot_unit(module, position);
+        let HotUnit { mut functions, callees, neighbour } = self.hot_unit(module, position);
         // Of a unit that cannot be compiled, so many functions are tried again.
         let least = usize::from(whole);
         if !whole {
@@ -469,10 +479,11 @@ impl Shared {
         let osr: Vec<_> = at.map(|at| (position, at)).into_iter().collect();
         let tier = wasmo_abi::tier::Tier::Optimized;
         self.mark(&functions, Stage::Optimizing);
-        let mut request = Request { tier, functions: functions.clone(), osr: osr.clone(), callees };
+        let mut request = Request { tier, functions: functions.clone(), osr: osr.clone(), callees, neighbour };
         let mut made = self.make(&request);
-        if made.is_err() && functions.len() > least {
-            self.mark(&functions.split_off(least), Stage::LiftOff);
+        if made.is_err() && (functions.len() > least || request.neighbour.is_some()) {
+            request.neighbour = None;
+            self.mark(&functions.split_off(least.min(functions.len())), Stage::LiftOff);
             request.functions.clone_from(&functions);
             made = self.make(&request);
         }
@@ -517,48 +528,6 @@ impl Shared {
                 *place = stage;
             }
         }
-    }
-
-    /// The function at `position` and those that it calls, directly or through one another, and that are warm or small, so that they can be inlined; they are marked. Small ones are
-    /// compiled once more with each function that calls them. With them come guesses of what their calls through tables call, which is called often likewise.
-    fn hot_unit(&self, module: &RuntimeModule, position: usize) -> (Vec<usize>, Callees) {
-        let (mut functions, mut guesses) = (vec![position], Callees::new());
-        let (Some(entries), Ok(source)) = (entries(module), self.source.get()) else { return (functions, guesses) };
-        let (mut bytes, mut inlined) = (source.body_size(position), 0);
-        let warm = self.tuning.budget - self.tuning.budget / self.tuning.warm_part.max(1);
-        let mut next = 0;
-        while let Some(&caller) = functions.get(next) {
-            next += 1;
-            let mut callees = source.callees(caller);
-            for call in source.calls_through_tables(caller) {
-                let Some(callee) = entries.last_callee(call) else { continue };
-                guesses.insert(call, module.info.func_of_defined(callee));
-                callees.push(callee);
-            }
-            for callee in callees {
-                let size = source.body_size(callee);
-                if functions.contains(&callee) || bytes + size > self.tuning.unit_bytes {
-                    continue;
-                }
-                let small = size <= self.tuning.inlined_bytes && inlined + size <= self.tuning.inlined_unit_bytes;
-                let mut state = self.state();
-                match state.stages.get_mut(callee) {
-                    Some(stage @ (Stage::LiftOff | Stage::Postponed)) if entries.budget(callee) <= warm => {
-                        *stage = Stage::Hot;
-                    }
-                    Some(stage @ (Stage::LiftOff | Stage::Postponed)) if small => {
-                        *stage = Stage::Hot;
-                        inlined += size;
-                    }
-                    Some(Stage::Final) if small => inlined += size,
-                    _ => continue,
-                }
-                drop(state);
-                bytes += size;
-                functions.push(callee);
-            }
-        }
-        (functions, guesses)
     }
 }
 

@@ -188,15 +188,15 @@ impl Entries {
         (distance % self.form.size == 0 && position < self.count).then_some(position)
     }
 
-    /// The function, by its position, that the call through a table at this offset in the module may have called last: one that the module defines, and any of them.
-    pub fn last_callee(&self, offset: u32) -> Option<usize> {
+    /// The code that the call through a table at this offset in the module may have called last: any code, and perhaps none that is still there; 0 when none was called.
+    pub fn last_callee(&self, offset: u32) -> usize {
         let slot = callee_slot(offset, self.count);
         if slot >= callee_slots(self.count) {
-            return None;
+            return 0;
         }
         // SAFETY: the callees lie behind the entries, and there are as many; all zeros, as new memory is, are right.
         let callee = unsafe { &*self.base().add(self.count + slot) };
-        self.at_stub(callee.code.load(Ordering::Relaxed))
+        callee.code.load(Ordering::Relaxed)
     }
 
     /// Where the newest code of the function at `position` is; `None` when it has none.

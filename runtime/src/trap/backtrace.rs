@@ -62,17 +62,16 @@ impl Backtrace {
 
     fn push_location(&mut self, location: &Location) {
         let Some(func) = location.func else { return };
-        let wasm_offset = location.wasm_offset;
         let module = &location.module;
-        // Where a body was inlined, the operator lies in another function than the code; both were under way.
-        let inlined = wasm_offset.and_then(|offset| module.func_at(offset)).filter(|&inner| inner != func);
-        match inlined {
-            Some(inner) => {
-                self.push(Frame { module: Arc::clone(module), func: inner, wasm_offset });
-                self.push(Frame { module: Arc::clone(module), func, wasm_offset: None });
-            }
-            None => self.push(Frame { module: Arc::clone(module), func, wasm_offset }),
+        let mut wasm_offset = location.wasm_offset;
+        if let Some((inner_module, inner, offset)) = wasm_offset.and_then(|offset| module.operator_at(offset))
+            && (inner != func || !Arc::ptr_eq(&inner_module, module))
+        {
+            // Where a body was inlined, the operator lies in another function than the code; both were under way.
+            self.push(Frame { module: inner_module, func: inner, wasm_offset: Some(offset) });
+            wasm_offset = None;
         }
+        self.push(Frame { module: Arc::clone(module), func, wasm_offset });
     }
 
     /// Takes the backtrace of a guest whose last activation was unwound and began at `start`.

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::ir::builder::{int, pointer};
 use crate::ir::signature::{Callee, Signature};
 use crate::ir::tbaa::{Region, Tag};
+use crate::profile::Guess;
 use crate::translate::function::FunctionTranslator;
 use crate::translate::profile::Likely;
 
@@ -33,7 +34,7 @@ struct Target<'ctx> {
 pub fn translate(t: &mut FunctionTranslator<'_, '_>, operator: &Operator<'_>) -> Result<bool, Error> {
     match *operator {
         Operator::Call { function_index } => {
-            let target = direct(t, FuncIndex(function_index))?;
+            let target = direct(t, FuncIndex(function_index), Stays::No)?;
             call(t, &target)?;
         }
         Operator::CallIndirect { type_index, table_index } => {
@@ -47,14 +48,14 @@ pub fn translate(t: &mut FunctionTranslator<'_, '_>, operator: &Operator<'_>) ->
             }
         }
         Operator::ReturnCall { function_index } => {
-            let target = direct(t, FuncIndex(function_index))?;
+            let target = direct(t, FuncIndex(function_index), Stays::Yes)?;
             tail_call(t, &target)?;
         }
         Operator::ReturnCallIndirect { type_index, table_index } => {
             let (ty, found) = (TypeIndex(type_index), find(t, TableIndex(table_index))?);
             if let Some(likely) = t.likely_callee(ty) {
                 let (fuel, otherwise, operands) = (t.fuel, begin_guard(t, found, likely)?, t.stack.clone());
-                let target = direct(t, likely.func)?;
+                let target = guessed(t, likely.func, Stays::Yes)?;
                 tail_call(t, &target)?;
                 t.ir.at_end(otherwise);
                 (t.fuel, t.stack, t.reachable) = (fuel, operands, true);
@@ -86,7 +87,31 @@ fn tail_call<'ctx>(t: &mut FunctionTranslator<'_, 'ctx>, target: &Target<'ctx>) 
     Ok(())
 }
 
-fn direct<'ctx>(t: &mut FunctionTranslator<'_, 'ctx>, func: FuncIndex) -> Result<Target<'ctx>, Error> {
+/// Whether a function of a neighbour has a frame of its own however it is called. What is called by a tail call must have: the caller's frame is gone by then, for whoever looks
+/// whether code of the caller is still running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stays {
+    Yes,
+    No,
+}
+
+/// What a call through a table is guessed to call.
+fn guessed<'ctx>(t: &mut FunctionTranslator<'_, 'ctx>, guess: Guess, stays: Stays) -> Result<Target<'ctx>, Error> {
+    match guess {
+        Guess::Own(func) => direct(t, func, stays),
+        Guess::Neighbour(func) => of_neighbour(t, func, stays),
+    }
+}
+
+/// A function of the neighbour's.
+fn of_neighbour<'ctx>(t: &FunctionTranslator<'_, 'ctx>, func: FuncIndex, stays: Stays) -> Result<Target<'ctx>, Error> {
+    let neighbour = t.unit.neighbour.ok_or_else(|| Error::internal("there is no neighbour"))?;
+    let callee = neighbour.callee(func, stays == Stays::Yes)?;
+    let signature = neighbour.unit().signature(neighbour.info().func_type_index(func));
+    Ok(Target { callee, context: neighbour.context()?, signature })
+}
+
+fn direct<'ctx>(t: &mut FunctionTranslator<'_, 'ctx>, func: FuncIndex, stays: Stays) -> Result<Target<'ctx>, Error> {
     if let Some(position) = t.unit.info.defined_func(func) {
         let signature = t.unit.signature(t.unit.info.func_type_index(func));
         let callee = if t.unit.calls_directly(position) {
@@ -95,6 +120,9 @@ fn direct<'ctx>(t: &mut FunctionTranslator<'_, 'ctx>, func: FuncIndex) -> Result
             Callee::Indirect(t.newest_code(position)?)
         };
         return Ok(Target { callee, context: t.context, signature });
+    }
+    if let Some(func) = t.unit.neighbour.and_then(|neighbour| neighbour.imported(func)) {
+        return of_neighbour(t, func, stays);
     }
     let import = t.unit.layout.func_import(func);
     let code = t.ir.constant_pointer(t.context, import + offset_of!(VmFuncImport, code))?;
@@ -112,15 +140,18 @@ fn find<'ctx>(t: &mut FunctionTranslator<'_, 'ctx>, table: TableIndex) -> Result
     element(t, table, index, TrapCode::UndefinedElement)
 }
 
-/// Begins a block for when the element is the function that it is likely to be, of this instance; answers the one for when it is not.
+/// Begins a block for when the element is the function that it is likely to be, of this instance or of the neighbour; answers the one for when it is not.
 ///
-/// The instance has one record of each of its functions, of which an element is a copy that says where it is from; so if that is the one, there is nothing else to check.
+/// An instance has one record of each of its functions, of which an element is a copy that says where it is from; so if that is the one, there is nothing else to check.
 fn begin_guard<'ctx>(
     t: &mut FunctionTranslator<'_, 'ctx>,
     (element, tag): Element<'ctx>,
     likely: Likely,
 ) -> Result<BasicBlock<'ctx>, Error> {
-    let expected = t.ir.field(t.context, t.unit.layout.func_ref(likely.func_ref))?;
+    let expected = match (likely.func, t.unit.neighbour) {
+        (Guess::Neighbour(_), Some(neighbour)) => neighbour.func_ref(likely.func_ref)?,
+        _ => t.ir.field(t.context, t.unit.layout.func_ref(likely.func_ref))?,
+    };
     let field = t.ir.field(element, offset_of!(VmFuncRef, func_ref))?;
     let found = pointer(t.ir.load(t.ir.types.ptr, field, 8, tag)?)?;
     let is_expected = t.ir.builder().build_int_compare(IntPredicate::EQ, found, expected, "")?;
@@ -142,7 +173,7 @@ fn guarded_call<'ctx>(
     let otherwise = begin_guard(t, found, likely)?;
     let go_on = t.new_block();
     let height = operands.len().saturating_sub(t.unit.info.types[ty].params.len());
-    let target = direct(t, likely.func)?;
+    let target = guessed(t, likely.func, Stays::No)?;
     call(t, &target)?;
     let expected = (t.ir.block()?, t.stack.split_off(height));
     t.ir.br(go_on)?;

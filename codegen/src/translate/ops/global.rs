@@ -63,7 +63,7 @@ fn constant<'ctx>(t: &FunctionTranslator<'_, 'ctx>, global: GlobalIndex) -> Opti
 
 /// Where a global is, and the region that accesses to it are in.
 fn place<'ctx>(t: &FunctionTranslator<'_, 'ctx>, global: GlobalIndex) -> Result<(PointerValue<'ctx>, Region), Error> {
-    let region = t.unit.info.defined_global(global).map_or(Region::ImportedGlobals, Region::Global);
+    let region = t.unit.alone(t.unit.info.defined_global(global)).map_or(Region::ImportedGlobals, Region::Global);
     let place = match t.unit.layout.global(global) {
         Place::Inline(offset) => t.ir.field(t.context, offset)?,
         Place::Pointer(offset) => t.ir.constant_pointer(t.context, offset)?,

@@ -53,7 +53,7 @@ pub fn translate(t: &mut FunctionTranslator<'_, '_>, operator: &Operator<'_>) ->
 
 /// Where the [`VmTable`] of `table` is, and the region that it is in.
 fn head<'ctx>(t: &FunctionTranslator<'_, 'ctx>, table: TableIndex) -> Result<(PointerValue<'ctx>, Tag<'ctx>), Error> {
-    let region = t.unit.info.defined_table(table).map_or(Region::ImportedTableHeads, Region::TableHead);
+    let region = t.unit.alone(t.unit.info.defined_table(table)).map_or(Region::ImportedTableHeads, Region::TableHead);
     let head = match t.unit.layout.table(table) {
         Place::Inline(offset) => t.ir.field(t.context, offset)?,
         Place::Pointer(offset) => t.ir.constant_pointer(t.context, offset)?,
@@ -99,7 +99,8 @@ pub(super) fn element<'ctx>(
         RefType::Extern => EXTERN_SIZE,
     };
     let offset = t.ir.builder().build_int_nuw_mul(index, t.ir.i64(size), "")?;
-    let region = t.unit.info.defined_table(table).map_or(Region::ImportedTableElements, Region::TableElements);
+    let region =
+        t.unit.alone(t.unit.info.defined_table(table)).map_or(Region::ImportedTableElements, Region::TableElements);
     Ok((t.ir.gep(pointer(base)?, offset)?, t.ir.tag(region)))
 }
 

@@ -1,7 +1,7 @@
 //! Code that counts, and what a profile adds to code: weights, guards, and what is said of functions that were never called.
 
 use super::*;
-use crate::profile::{Counters, Kind};
+use crate::profile::{Counters, Guess, Kind};
 use wasmo_abi::index::FuncIndex;
 use wasmo_abi::profile::{Counts, FunctionProfile, Profile, Site};
 
@@ -106,8 +106,8 @@ fn lift_off_code_notes_what_it_calls_and_optimised_code_guesses() {
     for (callees, guards) in
         [(vec![(call, 1)], 1), (vec![(call, 2)], 0), (vec![(call, 9)], 0), (vec![(call + 1, 1)], 0)]
     {
-        let callees = callees.into_iter().map(|(offset, func)| (offset, FuncIndex(func))).collect();
-        let guessed = translate_guided(&bytes, &[0, 1], &[], &optimised, Guide::Callees(&callees));
+        let callees = callees.into_iter().map(|(offset, func)| (offset, Guess::Own(FuncIndex(func)))).collect();
+        let guessed = translate_guided(&bytes, &[0, 1], &[], &optimised, Guide::Callees(&callees, None));
         let guessed = guessed.expect("the module is valid");
         assert_eq!(count(&guessed, "icmp eq ptr"), guards, "{callees:?} {guessed}");
         // Nothing is said of what is called how often.
