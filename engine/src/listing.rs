@@ -17,7 +17,7 @@ use wasmo_runtime::debug::{Symbol, gdb, perf_map};
 const LONGEST: usize = 500;
 
 /// Whether anybody wants to know.
-fn is_wanted(config: &Config) -> bool {
+pub(crate) fn is_wanted(config: &Config) -> bool {
     config.profiler != ProfilingStrategy::None || config.debug_info
 }
 

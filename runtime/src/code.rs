@@ -56,6 +56,11 @@ pub(crate) fn register_added(module: &Arc<Module>, unit: &Arc<AddedUnit>) {
     registry.insert(start, Entry { end, module: Arc::downgrade(module), unit: UnitRef::Added(Arc::clone(unit)) });
 }
 
+/// Takes out code that was added to a module and begins at `start`, before it is freed.
+pub(crate) fn unregister_added(start: usize) {
+    REGISTRY.write().unwrap_or_else(PoisonError::into_inner).remove(&start);
+}
+
 /// Enters the code of a module.
 pub(crate) fn register(module: &Arc<Module>) {
     let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
@@ -74,7 +79,7 @@ pub(crate) fn unregister(module: &mut Module) {
     let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
     let first = module.code.units.iter().map(|unit| unit.start);
     let added = module.added.get_mut().unwrap_or_else(PoisonError::into_inner);
-    for start in first.chain(added.iter().map(|unit| unit.code.start)) {
+    for start in first.chain(added.keys().copied()) {
         if registry.get(&start).is_some_and(|entry| entry.module.strong_count() == 0) {
             registry.remove(&start);
         }

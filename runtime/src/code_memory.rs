@@ -1,10 +1,11 @@
 //! [`CodeMemory`]: where code of modules goes that come and go while the process runs.
 //!
 //! It is divided in small steps, so that ten thousand small modules share a few hundred pages and two dozen mappings, and a piece is given back the moment that
-//! its owner goes.
+//! its owner goes. What is free consists of traps: who came back to code that is gone would be stopped, and not run other code.
 
 use crate::debug::perf_map;
 use crate::error::Error;
+use crate::sys::barrier;
 use crate::sys::code::CodeMapping;
 use crate::sys::mmap::page_size;
 use std::collections::BTreeMap;
@@ -33,6 +34,8 @@ struct Region {
     used: usize,
     /// No byte from here on was ever used since the memory last went back.
     high: usize,
+    /// No byte from here on was ever used.
+    fresh: usize,
 }
 
 /// A piece of code; given back when dropped.
@@ -44,7 +47,8 @@ pub struct CodePiece {
 }
 
 impl Region {
-    fn take(&mut self, len: usize, align: usize) -> Option<usize> {
+    /// Where there is room, and whether it was ever used before.
+    fn take(&mut self, len: usize, align: usize) -> Option<(usize, bool)> {
         let base = self.mapping.address();
         let fits = |(&start, &size): (&usize, &usize)| {
             let place = (base + start).checked_next_multiple_of(align)? - base;
@@ -60,7 +64,9 @@ impl Region {
         }
         self.used += len;
         self.high = self.high.max(place + len);
-        Some(place)
+        let is_old = place < self.fresh;
+        self.fresh = self.fresh.max(place + len);
+        Some((place, is_old))
     }
 
     fn give(&mut self, mut start: usize, mut len: usize) {
@@ -93,21 +99,25 @@ impl CodeMemory {
         let align = align.max(STEP);
         let mut regions = self.regions.lock().unwrap_or_else(PoisonError::into_inner);
         let found = regions.iter_mut().find_map(|region| Some((region.take(len, align)?, &region.mapping)));
-        let (offset, mapping) = match found {
+        let ((offset, is_old), mapping) = match found {
             Some(found) => found,
             None => {
                 let size = REGION.max((len + align).next_multiple_of(page_size()));
                 let what = || format!("cannot map {size} bytes for code");
                 let mapping =
                     CodeMapping::new(size, perf_map::is_open()).map_err(|source| Error::Os { what: what(), source })?;
-                let mut region = Region { free: BTreeMap::from([(0, mapping.len())]), mapping, used: 0, high: 0 };
-                let offset = region.take(len, align).ok_or_else(|| Error::Internal("a new region is full".into()))?;
+                let mut region =
+                    Region { free: BTreeMap::from([(0, mapping.len())]), mapping, used: 0, high: 0, fresh: 0 };
+                let place = region.take(len, align).ok_or_else(|| Error::Internal("a new region is full".into()))?;
                 regions.push(region);
-                (offset, regions.last().map(|region| &region.mapping).ok_or_else(|| Error::Internal(what()))?)
+                (place, regions.last().map(|region| &region.mapping).ok_or_else(|| Error::Internal(what()))?)
             }
         };
         // SAFETY: the range was free until now, so nobody uses it.
         unsafe { mapping.write(offset, code) };
+        if is_old {
+            barrier::refetch();
+        }
         Ok(CodePiece { address: mapping.address() + offset, memory: Arc::clone(self), len })
     }
 }
@@ -128,7 +138,10 @@ impl Drop for CodePiece {
         };
         let Some(position) = regions.iter().position(covers) else { return };
         if let Some(region) = regions.get_mut(position) {
-            region.give(self.address - region.mapping.address(), self.len);
+            let offset = self.address - region.mapping.address();
+            // SAFETY: the piece was this one's alone, and who drops it is done with it.
+            unsafe { region.mapping.fill_with_traps(offset, self.len) };
+            region.give(offset, self.len);
             // One is kept for the next module.
             if region.used == 0 && position > 0 {
                 regions.swap_remove(position);
@@ -140,6 +153,7 @@ impl Drop for CodePiece {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::code::TRAP;
 
     #[test]
     fn code_is_near_the_stubs() {
@@ -160,6 +174,10 @@ mod tests {
         drop(b);
         let joined = place(192, 1);
         assert_eq!(joined.address(), at);
+        drop(joined);
+        // SAFETY: the memory stays mapped, since there is another piece in it.
+        assert_eq!(unsafe { *(at as *const u32) }, TRAP, "nothing is left of the code");
+        let joined = place(192, 1);
         // SAFETY: the piece is mapped and has 64 bytes.
         assert_eq!(unsafe { *(c.address() as *const [u8; 64]) }, [0xc3; 64]);
         drop((joined, c));

@@ -8,9 +8,10 @@ use crate::entry::{Activation, EntryFrame};
 use crate::memory::Memory;
 use crate::store::Store;
 use crate::thread::Slot;
+use crate::tier::retired::Users;
 use crate::trap::Registers;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering};
 use wasmo_abi::vm::VmExecContext;
 
 /// A store's execution context. `vm` comes first, so that both have the same address.
@@ -24,6 +25,12 @@ pub(crate) struct Exec {
     pub(crate) data: Cell<*mut u8>,
     /// Where the thread is known on which a call was last under way; null before the first of them.
     pub(crate) slot: AtomicPtr<Slot>,
+    /// The guest was unwound, and the host still looks at its frames, though the call is not under way any more.
+    pub(crate) unwinding: AtomicBool,
+    /// The modules in tiers that the store has instances of: only their code can be under way in it.
+    pub(crate) users: Users,
+    /// How much code had been replaced when it was last looked for on the guest's stack: see [`crate::tier::retired`].
+    pub(crate) looked_at: Cell<usize>,
     /// What [`EntryFrame::exit_sp`] was when the guest was last unwound. Written by the stubs.
     pub(crate) unwound_from: Cell<usize>,
     /// Lowest address of the guard below the guest's stack.

@@ -6,12 +6,13 @@
 use crate::code::{self, AddedUnit, Owner};
 use crate::memory::{Images, MemoryImage, in_memory};
 use crate::pool::Idle;
-use crate::tier::Tiers;
+use crate::tier::{Tiers, retired};
 use crate::trap::unwind::UnwindRules;
 use crate::type_registry::TypeRegistry;
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use wasmo_abi::code::{CodeUnit, ModuleCode};
 use wasmo_abi::index::{EntityIndex, FuncIndex, MemoryIndex, TypeIndex};
 use wasmo_abi::layout::VmContextLayout;
@@ -42,12 +43,38 @@ pub struct Module {
     imports_functions_only: bool,
     /// What a module in tiers has besides.
     pub tiers: Option<Tiers>,
-    /// Code that was added since.
-    pub(crate) added: Mutex<Vec<Arc<AddedUnit>>>,
+    /// Code that was added since, by its first address.
+    pub(crate) added: Mutex<BTreeMap<usize, Added>>,
     /// What goes before the code does.
     attached: Mutex<Vec<Box<dyn Any + Send + Sync>>>,
     /// See [`Module::set_neighbour`].
     neighbour: OnceLock<Arc<Module>>,
+}
+
+/// Code that was added to a module.
+#[derive(Debug)]
+pub(crate) struct Added {
+    unit: Arc<AddedUnit>,
+    /// How many entries lead to it, and one more if it is to stay.
+    leading: usize,
+}
+
+/// Code to be added to a module in tiers: see [`Module::publish`].
+pub struct NewUnit<'a> {
+    /// The code.
+    pub code: CodeUnit,
+    /// The functions that it is the newest code of: positions among the defined functions, and addresses.
+    pub functions: &'a [(usize, usize)],
+    /// Whether it stays until the module goes, even when all these functions have newer code: when it is known to somebody by another way than the entries.
+    pub stays: bool,
+    /// Frees the code when dropped.
+    pub owner: Arc<dyn Any + Send + Sync>,
+}
+
+impl std::fmt::Debug for NewUnit<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewUnit").field("functions", &self.functions).finish_non_exhaustive()
+    }
 }
 
 impl Module {
@@ -147,18 +174,48 @@ impl Module {
         self.imports_functions_only
     }
 
-    /// Adds code to a module in tiers, and makes it the newest code of `functions`: positions among the defined functions, and addresses. `owner` frees it when dropped.
-    pub fn publish(self: &Arc<Self>, code: CodeUnit, functions: &[(usize, usize)], owner: Arc<dyn Any + Send + Sync>) {
-        let unit = AddedUnit { code, unwind_rules: UnwindRules::default(), _owner: Owner { _code: owner } };
-        let unit = Arc::new(unit);
+    /// Adds code to a module in tiers. Code that it replaces, as a whole, is freed when no store can come back to it ([`crate::tier::reclaim`]).
+    pub fn publish(self: &Arc<Self>, new: NewUnit<'_>) {
+        let Some(tiers) = &self.tiers else { return };
+        let unit =
+            AddedUnit { code: new.code, unwind_rules: UnwindRules::default(), _owner: Owner { _code: new.owner } };
+        let (start, unit) = (unit.code.start, Arc::new(unit));
         // The code can be explained before it can be called.
         code::register_added(self, &unit);
-        self.added.lock().unwrap_or_else(PoisonError::into_inner).push(unit);
-        for &(position, address) in functions {
-            if let Some(tiers) = &self.tiers {
-                tiers.entries.set_code(position, address);
+        let mut replaced = Vec::new();
+        let mut added = self.added();
+        added.insert(start, Added { unit, leading: new.functions.len() + usize::from(new.stays) });
+        for &(position, address) in new.functions {
+            let Some(old) = tiers.entries.replace_code(position, address) else { continue };
+            let Some((&start, before)) = added.range_mut(..=old).next_back() else { continue };
+            let size = before.unit.code.size;
+            // What it was made with, or the stub of a function without code, is not among these.
+            if old - start < size {
+                before.leading -= 1;
+                if before.leading == 0 {
+                    replaced.push(start..start + size);
+                }
             }
         }
+        drop(added);
+        for code in replaced {
+            retired::retire(self, code);
+        }
+    }
+
+    /// Frees code that was added and begins at `start`. Whoever is explaining an address in it keeps it until that is done.
+    ///
+    /// No store may come back to it.
+    pub(crate) fn free(&self, start: usize) {
+        let Some(old) = self.added().remove(&start) else { return };
+        code::unregister_added(start);
+        if let Some(tiers) = &self.tiers {
+            tiers.compiler.freed(old.unit.code.size);
+        }
+    }
+
+    fn added(&self) -> MutexGuard<'_, BTreeMap<usize, Added>> {
+        self.added.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps `what` until the module goes, and drops it before code is freed.
@@ -173,15 +230,14 @@ impl Module {
 
     /// Where all its code is at the moment. What is added later is in no frame that is there by now.
     pub(crate) fn code_ranges(&self) -> Vec<Range<usize>> {
-        let added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
-        let units = self.code.units.iter().chain(added.iter().map(|unit| &unit.code));
+        let added = self.added();
+        let units = self.code.units.iter().chain(added.values().map(|added| &added.unit.code));
         units.map(|unit| unit.start..unit.start + unit.size).collect()
     }
 
     /// The number of bytes of machine code at the moment.
     pub fn code_size(&self) -> usize {
-        let added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
-        self.code.code_size() + added.iter().map(|unit| unit.code.size).sum::<usize>()
+        self.code.code_size() + self.added().values().map(|added| added.unit.code.size).sum::<usize>()
     }
 
     /// The engine-wide number of the type `ty`.

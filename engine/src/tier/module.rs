@@ -23,6 +23,7 @@ use wasmo_abi::tier::LoopIndex;
 use wasmo_codegen::{Callees, Observer, PlacedCode, Request, Source};
 use wasmo_runtime::Failure;
 use wasmo_runtime::code_memory::CodePiece;
+use wasmo_runtime::module::NewUnit;
 use wasmo_runtime::tier::{Compile, Entries};
 
 use hot::HotUnit;
@@ -110,6 +111,10 @@ impl Compile for InTiers {
 
     fn tier_up(&self, module: &RuntimeModule, position: usize, at: Option<LoopIndex>) -> Option<usize> {
         self.0.tier_up(module, position, at)
+    }
+
+    fn freed(&self, bytes: usize) {
+        self.0.report(&TierEvent::Freed { code: bytes });
     }
 }
 
@@ -232,7 +237,9 @@ impl Shared {
         let PlacedCode { unit, functions, osr, object, .. } = new.code;
         let variants: Vec<_> = osr.iter().map(|&(_, at, address)| (at, address)).collect();
         crate::listing::list_unit(&self.engine, module, &unit, tier, &variants);
-        let publish = || module.publish(unit, &functions, new.piece);
+        // Variants are known to `State`, and code that was listed must not become other code.
+        let stays = !osr.is_empty() || crate::listing::is_wanted(self.engine.config());
+        let publish = || module.publish(NewUnit { code: unit, functions: &functions, stays, owner: new.piece });
         match &self.learner {
             Some(learner) => {
                 let positions = functions.iter().map(|&(position, _)| position).collect();
@@ -512,6 +519,7 @@ impl Shared {
             }
         };
         drop(state);
+        wasmo_runtime::tier::reclaim();
         let func = module.info.func_of_defined(position).0;
         if failed {
             self.report(&TierEvent::Kept { func });

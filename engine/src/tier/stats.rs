@@ -62,6 +62,11 @@ pub enum TierEvent {
         /// The loop.
         at: u32,
     },
+    /// Code that was replaced by newer code was freed, since nobody could come back to it.
+    Freed {
+        /// Bytes of machine code.
+        code: usize,
+    },
 }
 
 impl fmt::Display for TierEvent {
@@ -85,6 +90,7 @@ impl fmt::Display for TierEvent {
                 write!(f, " ({functions} functions, {code} bytes, {:.3} ms)", milliseconds(took))
             }
             Self::Kept { func } => write!(f, "kept {func}"),
+            Self::Freed { code } => write!(f, "freed {code} bytes"),
             Self::Osr { func, at } => write!(f, "on-stack replacement {func} at loop {at}"),
         }
     }
@@ -117,6 +123,8 @@ pub struct TierStats {
     pub osr_entries: u64,
     /// Functions that could not be optimised.
     pub kept: u64,
+    /// Bytes of code that was replaced by newer code and freed.
+    pub freed_bytes: u64,
 }
 
 /// Counters behind [`TierStats`].
@@ -134,6 +142,7 @@ pub(crate) struct Stats {
     optimized_time: AtomicU64,
     osr_entries: AtomicU64,
     kept: AtomicU64,
+    freed_bytes: AtomicU64,
 }
 
 impl Stats {
@@ -161,6 +170,7 @@ impl Stats {
             }
             TierEvent::Osr { .. } => add(&self.osr_entries, 1),
             TierEvent::Kept { .. } => add(&self.kept, 1),
+            TierEvent::Freed { code } => add(&self.freed_bytes, code as u64),
             TierEvent::Hot { .. } => {}
         }
     }
@@ -182,6 +192,7 @@ impl Stats {
             optimized_time: time(&self.optimized_time),
             osr_entries: value(&self.osr_entries),
             kept: value(&self.kept),
+            freed_bytes: value(&self.freed_bytes),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::Helper;
 use crate::error::{Error, Failure};
 use crate::instance::Instance;
 use crate::store::Store;
-use crate::tier::Tiers;
+use crate::tier::{Tiers, retired};
 use wasmo_abi::tier::LoopIndex;
 use wasmo_abi::vm::RawValue;
 
@@ -20,7 +20,9 @@ impl Helper for Compile {
     const ARGUMENTS: usize = 1;
     const ANSWERS: bool = true;
 
-    fn run(_: &mut Store, instance: &Instance, arguments: &[RawValue]) -> Result<RawValue, Failure> {
+    fn run(store: &mut Store, instance: &Instance, arguments: &[RawValue]) -> Result<RawValue, Failure> {
+        // SAFETY: a helper runs on the stack that it was called on, and has not looked at any entry yet.
+        unsafe { retired::pass(store.exec_ref()) };
         let position = arguments[0].as_u32() as usize;
         let code = tiers(instance)?.compiler.compile(instance.module(), position)?;
         Ok(RawValue::from_u64(code as u64))
@@ -34,7 +36,9 @@ impl Helper for TierUp {
     const ARGUMENTS: usize = 2;
     const ANSWERS: bool = true;
 
-    fn run(_: &mut Store, instance: &Instance, arguments: &[RawValue]) -> Result<RawValue, Failure> {
+    fn run(store: &mut Store, instance: &Instance, arguments: &[RawValue]) -> Result<RawValue, Failure> {
+        // SAFETY: as above.
+        unsafe { retired::pass(store.exec_ref()) };
         let (position, at) = (arguments[0].as_u32() as usize, arguments[1].as_u32());
         let at = Some(at).filter(|&at| at != LoopIndex::ENTRY).map(LoopIndex);
         let code = tiers(instance)?.compiler.tier_up(instance.module(), position, at);

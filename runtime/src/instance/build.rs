@@ -133,6 +133,7 @@ impl Store {
         // SAFETY: nobody else knows the instance yet.
         let instance = unsafe { place.as_mut() };
         let (id, late) = (instance.id, instance.late);
+        self.exec_ref().users.enter(module);
         let head = VmContext {
             kind: VmContextKind::Instance,
             exec: self.exec(),

@@ -205,6 +205,7 @@ impl Store {
                 return Self::refuse(instance, module, error);
             }
         }
+        self.exec_ref().users.enter(module);
         instance.module = Some(Arc::clone(module));
         instance.store = NonNull::from(&mut *self);
         instance.id = InstanceId(crate::arena::number(self.shell.instances.len()));

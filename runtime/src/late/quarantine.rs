@@ -4,11 +4,9 @@
 //! stacks are searched, word by word, for anything that looks like an address in one of the contexts; those that are not found are freed. So that the search costs a
 //! removal little, it waits until there are some, twice as many as it could not free the last time. While no call is under way, nothing is kept.
 
-use crate::entry;
 use crate::exec::Exec;
-use crate::trap::activations::Activations;
+use crate::trap::search::each_word;
 use crate::vmcontext::Context;
-use std::mem::size_of;
 
 /// As many contexts are kept without looking whether they must be.
 const FEW: usize = 256;
@@ -37,17 +35,15 @@ impl Quarantine {
     /// # Safety
     /// The host runs, on the thread on which the guest's calls are under way, if there are any. Records in the context mean null, and nothing but frames refers to it.
     pub(super) unsafe fn take(&mut self, exec: &Exec, context: Context) {
-        // SAFETY: as the caller promises.
-        let under_way = unsafe { Activations::of(exec) }.last();
-        let Some(outermost) = under_way else {
+        if exec.entry_frame() == 0 {
             *self = Self::default();
             return;
-        };
+        }
         self.bytes += context.range().len();
         self.contexts.push(context);
         if self.contexts.len() > self.patience.0 || self.bytes > self.patience.1 {
             // SAFETY: as the caller promises.
-            unsafe { self.search(exec, outermost.entry) };
+            unsafe { self.search(exec) };
             self.patience = (FEW.max(self.contexts.len() * 2), SMALL.max(self.bytes * 2));
         }
     }
@@ -57,19 +53,18 @@ impl Quarantine {
         self.contexts.len()
     }
 
-    /// Frees the contexts to which neither stack refers. `end` is where the host's stack was when it entered the guest first.
+    /// Frees the contexts to which neither stack refers.
     ///
     /// # Safety
     /// As [`Quarantine::take`].
-    #[inline(never)]
-    unsafe fn search(&mut self, exec: &Exec, end: usize) {
+    unsafe fn search(&mut self, exec: &Exec) {
         self.contexts.sort_unstable_by_key(|context| context.range().start);
         let mut found = vec![false; self.contexts.len()];
         let (low, high) = match (self.contexts.first(), self.contexts.last()) {
             (Some(first), Some(last)) => (first.range().start, last.range().end),
             _ => return,
         };
-        let mut look = |word: usize| {
+        let look = |word: usize| {
             if !(low..high).contains(&word) {
                 return;
             }
@@ -83,16 +78,8 @@ impl Quarantine {
             }
         };
         // SAFETY: as the caller promises.
-        let innermost = unsafe { Activations::of(exec) }.next();
-        let guest = innermost.map_or(exec.vm.guest_stack_high, |activation| activation.exit);
-        // The host's functions keep registers of the guest's that they have not used themselves; here they are put on the stack, too.
-        let registers = entry::kept_registers();
-        let here = registers.as_ptr() as usize;
-        for stack in [here..end, guest..exec.vm.guest_stack_high] {
-            for address in stack.step_by(size_of::<usize>()) {
-                // SAFETY: both ranges are parts of stacks that are in use, between frames that exist; words are read as they are.
-                look(unsafe { std::ptr::read_volatile(address as *const usize) });
-            }
+        if !unsafe { each_word(exec, look) } {
+            return;
         }
         let mut keep = found.iter();
         self.contexts.retain(|_| *keep.next().unwrap_or(&true));

@@ -65,6 +65,7 @@ impl Store {
         // SAFETY: `Late::insert` made it from a box, and whoever knew the address has just forgotten it.
         let instance = *unsafe { Box::from_raw(place.as_ptr()) };
         self.late.unpin(&instance.exporters);
+        self.exec_ref().users.leave(instance.module());
         let context = instance.into_context();
         let exec = self.exec;
         // SAFETY: the context lives as long as the store; the records in `context` were made null.

@@ -162,10 +162,14 @@ unsafe fn run<R>(
     let activation = Activation::below(exec.vm.guest_stack_high, 0);
     // SAFETY: as the caller promises. No guest runs on this thread, so none of this store does.
     let (reason, results) = unsafe { entry::enter(pointer, activation, code, context, &arguments) };
-    exec.vm.host_sp.store(0, Ordering::Relaxed);
+    if reason != entry::RETURNED {
+        // SAFETY: as above; nothing has run on the guest's stack since.
+        return Err(unsafe { unwound(this, reason, thread, (0, ptr::null_mut())) });
+    }
+    // Whoever finds that no call is under way finds everything to be over that the guest has done: see `crate::tier::retired`.
+    exec.vm.host_sp.store(0, Ordering::Release);
     thread.current.set(ptr::null_mut());
-    // SAFETY: as above; nothing has run on the guest's stack since.
-    if reason == entry::RETURNED { Ok(finish(&results)) } else { Err(unsafe { unwound(this, reason) }) }
+    Ok(finish(&results))
 }
 
 /// As [`run`], on a thread that has never called a guest, or with other calls under way, or after an interruption.
@@ -197,10 +201,13 @@ unsafe fn run_with_care(
         let activation = exec.activation_within(outer);
         entry::enter(pointer, activation, code, context, arguments)
     };
-    exec.vm.host_sp.store(outer, Ordering::Relaxed);
+    if reason != entry::RETURNED {
+        // SAFETY: as above; nothing has run on the guest's stack since.
+        return Err(unsafe { unwound(this, reason, thread, (outer, previous)) });
+    }
+    exec.vm.host_sp.store(outer, Ordering::Release);
     thread.current.set(previous);
-    // SAFETY: as above; nothing has run on the guest's stack since.
-    if reason == entry::RETURNED { Ok(results) } else { Err(unsafe { unwound(this, reason) }) }
+    Ok(results)
 }
 
 /// Readies the thread, if it is not, and makes sure that enough of its stack is left.
@@ -286,15 +293,31 @@ unsafe fn host_failed(this: *mut Store, start: Start) -> Box<CallError> {
     Box::new(CallError { failure, backtrace })
 }
 
-/// The error of a call whose guest was unwound for `reason`.
+/// Ends a call whose guest was unwound for `reason`, on the thread with the record `thread`; answers its error. `before` is what was under way before the call: the entry frame, and the
+/// thread's current context.
 ///
 /// # Safety
 /// As [`host_failed`].
 #[cold]
 #[inline(never)]
-unsafe fn unwound(this: *mut Store, reason: usize) -> Box<CallError> {
-    // SAFETY: as the caller promises.
+unsafe fn unwound(this: *mut Store, reason: usize, thread: &Thread, before: (usize, *mut Exec)) -> Box<CallError> {
+    // SAFETY: the store lives, as the caller promises, and its context with it.
     let context: &Exec = unsafe { (*this).exec.as_ref() };
+    // Code that the guest was in is looked at below, so it must not be freed as soon as the call has ended.
+    context.unwinding.store(true, Ordering::Relaxed);
+    context.vm.host_sp.store(before.0, Ordering::Release);
+    thread.current.set(before.1);
+    // SAFETY: as the caller promises.
+    let error = unsafe { error_of(this, context, reason) };
+    context.unwinding.store(false, Ordering::Release);
+    error
+}
+
+/// The error of a call whose guest was unwound for `reason`, and is not under way any more.
+///
+/// # Safety
+/// As [`host_failed`]; `context` is the store's.
+unsafe fn error_of(this: *mut Store, context: &Exec, reason: usize) -> Box<CallError> {
     let exit = Start::Exit(context.unwound_from.get());
     let (failure, start) = match reason {
         entry::TRAPPED => {

@@ -324,5 +324,7 @@ impl Drop for Store {
             Some(shell) => self.pool.keep_shell(shell),
             None => self.pool.lose_shell(),
         }
+        // What this store might have come back to, and waited for nobody else.
+        crate::tier::reclaim();
     }
 }

@@ -11,12 +11,13 @@ use crate::memory::Memory;
 use crate::slots::Slots;
 use crate::stack::GuestStack;
 use crate::table::Table;
+use crate::tier::retired;
 use crate::trap::Registers;
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use wasmo_abi::tunables::MAX_VALUES;
 use wasmo_abi::vm::VmExecContext;
 
@@ -58,6 +59,9 @@ impl Shell {
             store: Cell::new(ptr::null_mut()),
             data: Cell::new(ptr::null_mut()),
             slot: AtomicPtr::new(ptr::null_mut()),
+            unwinding: AtomicBool::new(false),
+            users: retired::Users::default(),
+            looked_at: Cell::new(0),
             unwound_from: Cell::new(0),
             guard_low: stack.guard_low(),
             trap_registers: Cell::new(Registers::default()),
@@ -66,6 +70,7 @@ impl Shell {
         };
         let exec = NonNull::from(Box::leak(Box::new(exec)));
         let shared = Shared::new(exec);
+        retired::enter(exec);
         let instances = Arena::default();
         Ok(Self {
             exec,
@@ -101,20 +106,24 @@ impl Shell {
             self.shared.close();
             self.shared = Shared::new(self.exec);
         }
-        // SAFETY: the context lives as long as the shell; the store is going, so no guest runs, and no handle leads to the context.
-        let context = unsafe { &mut *self.exec.as_ptr() };
-        if context.entered() && !self.stack.reset(whole) {
-            return None;
+        let exec = self.exec.as_ptr();
+        // SAFETY: the context lives as long as the shell; the store is going, so no guest runs, and no handle leads to the context. Who looks for replaced code reads
+        // fields that are made for it.
+        unsafe {
+            if (*exec).entered() && !self.stack.reset(whole) {
+                return None;
+            }
+            (*exec).store.set(ptr::null_mut());
+            (*exec).data.set(ptr::null_mut());
+            (*exec).users.clear();
+            (*exec).slot.store(ptr::null_mut(), Ordering::Relaxed);
+            (*exec).vm.interrupt.store(0, Ordering::Relaxed);
+            (*exec).vm.tables_written = 0;
+            (*exec).vm.epoch = ptr::null();
+            (*exec).vm.epoch_deadline = u64::MAX;
+            (*exec).vm.fuel = 0;
+            (*exec).memories.store(ptr::null_mut(), Ordering::Relaxed);
         }
-        context.store.set(ptr::null_mut());
-        context.data.set(ptr::null_mut());
-        *context.slot.get_mut() = ptr::null_mut();
-        *context.vm.interrupt.get_mut() = 0;
-        context.vm.tables_written = 0;
-        context.vm.epoch = ptr::null();
-        context.vm.epoch_deadline = u64::MAX;
-        context.vm.fuel = 0;
-        *context.memories.get_mut() = ptr::null_mut();
         self.memories.clear();
         self.tables.clear();
         self.globals.clear();
@@ -125,7 +134,8 @@ impl Shell {
 impl Drop for Shell {
     fn drop(&mut self) {
         self.shared.close();
-        // SAFETY: made from a box in `new`; the handles were just parted from it, and no guest runs.
+        retired::leave(self.exec);
+        // SAFETY: made from a box in `new`; the handles and who looks for replaced code were just parted from it, and no guest runs.
         drop(unsafe { Box::from_raw(self.exec.as_ptr()) });
     }
 }

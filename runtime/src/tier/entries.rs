@@ -212,6 +212,11 @@ impl Entries {
         }
     }
 
+    /// As [`Entries::set_code`]; answers what was the newest code before: that of the stub when there was none.
+    pub(crate) fn replace_code(&self, position: usize, code: usize) -> Option<usize> {
+        self.entry(position).map(|entry| entry.code.swap(code, Ordering::AcqRel))
+    }
+
     /// What is left of the budget of the function at `position`.
     pub fn budget(&self, position: usize) -> i32 {
         self.entry(position).map_or(0, |entry| entry.budget.load(Ordering::Relaxed))

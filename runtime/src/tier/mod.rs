@@ -5,9 +5,10 @@
 //! business: it asks the module's [`Compile`] when a function without code is called and when the code of a function has used up its budget, and
 //! is told of new code by [`Module::publish`](crate::Module::publish).
 //!
-//! New code of a function replaces the old one by one store. The old code stays until the module goes, since frames of it may be on any stack.
+//! New code of a function replaces the old one by one store. The old code is freed later, when no store can come back to it ([`retired`]).
 
 mod entries;
+pub(crate) mod retired;
 #[cfg(target_arch = "aarch64")]
 mod stub_aarch64;
 #[cfg(target_arch = "x86_64")]
@@ -19,6 +20,7 @@ use stub_aarch64 as stub;
 use stub_x86_64 as stub;
 
 pub use entries::Entries;
+pub use retired::{is_waiting, reclaim};
 
 use crate::error::Failure;
 use crate::module::Module;
@@ -36,6 +38,9 @@ pub trait Compile: Send + Sync {
     /// The function at `position` has used up its budget: on entry, or at the head of a loop. Answers where the code is at which to go on from the loop
     /// instead, if there is any. Whoever answers this gives the function a new budget ([`Entries::set_budget`]), or is asked again soon.
     fn tier_up(&self, module: &Arc<Module>, position: usize, at: Option<LoopIndex>) -> Option<usize>;
+
+    /// So many bytes of code that was replaced were freed.
+    fn freed(&self, bytes: usize);
 }
 
 /// What a module in tiers has besides.

@@ -1,11 +1,12 @@
 //! Traps: how the guest is stopped, and where it was.
 //!
 //! `catch` decides in a signal handler whether the guest has trapped. `unwind` steps from one frame of the guest to
-//! the one that called it, and [`backtrace`] turns such steps into functions and offsets.
+//! the one that called it, and [`backtrace`] turns such steps into functions and offsets. `search` finds what a guest that waits may hold, without knowing its frames.
 
 pub(crate) mod activations;
 pub mod backtrace;
 pub(crate) mod catch;
+pub(crate) mod search;
 pub(crate) mod unwind;
 
 /// The registers that finding a caller takes.

@@ -162,7 +162,7 @@ fn write_tiers(f: &mut fmt::Formatter<'_>, tiers: &wasmo::TierStats) -> fmt::Res
     writeln!(f, "{:<12}{:>12.3} ms for lift-off code", "waited", milliseconds(tiers.lift_off_waited))?;
     writeln!(
         f,
-        "{:<12}{:>12} on-stack replacements, {} functions not optimizable",
-        "tiers", tiers.osr_entries, tiers.kept
+        "{:<12}{:>12} on-stack replacements, {} functions not optimizable, {} bytes of replaced code freed",
+        "tiers", tiers.osr_entries, tiers.kept, tiers.freed_bytes
     )
 }

@@ -14,6 +14,13 @@ use std::ptr::{self, NonNull};
 /// The system's name for the memory, as it stands in `/proc/self/maps`.
 const NAME: &CStr = c"wasmo code";
 
+/// Instructions of four bytes that trap: `int3` four times.
+#[cfg(target_arch = "x86_64")]
+pub(crate) const TRAP: u32 = 0xcccc_cccc;
+/// An instruction of four bytes that traps: `brk #0`.
+#[cfg(target_arch = "aarch64")]
+pub(crate) const TRAP: u32 = 0xd420_0000;
+
 /// Memory at two addresses.
 #[derive(Debug)]
 pub(crate) struct CodeMapping {
@@ -90,6 +97,21 @@ impl CodeMapping {
         unsafe {
             ptr::copy_nonoverlapping(code.as_ptr(), self.write.as_ptr().add(offset), code.len());
             make_coherent(self.write.as_ptr().add(offset) as usize, self.run.as_ptr().add(offset) as usize, code.len());
+        }
+    }
+
+    /// Overwrites code at `offset`, both multiples of four, with instructions that trap.
+    ///
+    /// # Safety
+    /// As [`CodeMapping::write`].
+    pub(crate) unsafe fn fill_with_traps(&self, offset: usize, len: usize) {
+        assert!(offset.checked_add(len).is_some_and(|end| end <= self.len), "the code lies within the mapping");
+        assert!(offset.is_multiple_of(4) && len.is_multiple_of(4), "instructions are not divided");
+        // SAFETY: the range lies within the mapping, which is aligned to pages, and is nobody's, as the caller promises.
+        unsafe {
+            let first = self.write.as_ptr().add(offset);
+            std::slice::from_raw_parts_mut(first.cast::<u32>(), len / 4).fill(TRAP);
+            make_coherent(first as usize, self.run.as_ptr().add(offset) as usize, len);
         }
     }
 

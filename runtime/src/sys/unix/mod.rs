@@ -1,5 +1,6 @@
 //! POSIX, as Linux has it.
 
+pub(crate) mod barrier;
 pub(crate) mod code;
 #[cfg_attr(target_arch = "x86_64", path = "context_x86_64.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "context_aarch64.rs")]
