@@ -489,6 +489,27 @@ fn fuel_is_counted_the_same() -> Result<()> {
 }
 
 #[test]
+fn what_counts_for_a_profile_is_called() -> Result<()> {
+    let mut config = Config::new();
+    config.collect_profile(true).tuning(at_once());
+    let mut world = World::new(&config)?;
+    let next = world.instance.get_func(&mut world.store, "next").expect("it is exported");
+    for (round, text) in [caller(NEXT), importer("next")].into_iter().enumerate() {
+        let late = world.add(&text)?;
+        for _ in 0..10 {
+            world.call(late, "f", 1)?;
+            world.call(late, "run", 9)?;
+        }
+        let profile = world.module.profile().expect("there is one");
+        let calls: Vec<_> = profile.functions().iter().map(|function| function.entries).collect();
+        assert_eq!(calls, [100 * (round as u64 + 1)]);
+    }
+    next.call(&mut world.store, &[1.into()], &mut [0.into()])?;
+    assert_eq!(world.module.profile().expect("there is one").functions()[0].entries, 201);
+    Ok(())
+}
+
+#[test]
 fn a_loop_of_the_host_in_line_can_be_interrupted() -> Result<()> {
     let (mut config, _) = configs()[1].clone();
     config.epoch_interruption(true);

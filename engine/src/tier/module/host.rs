@@ -55,9 +55,11 @@ impl Host {
     /// What the compiler is told, and which functions it may inline.
     pub(super) fn neighbour(&self, inlined: Vec<usize>) -> Neighbour<'_> {
         let bodies = self.shared.as_ref().filter(|_| !inlined.is_empty());
+        // Where code counts for a profile, what is not called is not counted.
+        let source = bodies.and_then(|shared| shared.source.get().ok()).filter(|source| source.counters().is_none());
         Neighbour {
             info: &self.module.info,
-            source: bodies.and_then(|shared| shared.source.get().ok()),
+            source,
             code: &self.module.code,
             entries: self.module.tiers.as_ref().map_or(0, |tiers| tiers.entries.base() as usize),
             context: self.context,
