@@ -5,6 +5,7 @@
 //! `orc` links them for this process, or [`image`] for a file. [`Compiler`] leads all that.
 
 mod artifact;
+mod baseline;
 mod compiler;
 mod diagnostics;
 mod emitter;

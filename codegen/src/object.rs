@@ -22,8 +22,7 @@ use wasmo_abi::tier::LoopIndex;
 /// One compiled partition of a module.
 #[derive(Debug)]
 pub struct Object {
-    /// The ELF file, ready to be linked: its debugging and unwinding sections are hidden.
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) contents: Contents,
     /// Size of the text section in bytes.
     pub(crate) text_size: usize,
     /// The functions and thunks in it, by ascending offset.
@@ -32,6 +31,15 @@ pub struct Object {
     pub(crate) wasm_offsets: Vec<WasmOffset>,
     /// See [`UnwindTable`].
     pub(crate) unwind: UnwindTable,
+}
+
+/// What is to be linked.
+#[derive(Debug)]
+pub(crate) enum Contents {
+    /// An ELF file; its debugging and unwinding sections are hidden.
+    Elf(Vec<u8>),
+    /// Machine code that refers to nothing but itself.
+    Code(Vec<u8>),
 }
 
 /// A symbol in the text section.
@@ -78,7 +86,7 @@ impl SymbolKind {
 
 /// The address that the `.eh_frame` section is taken to begin at, the text being at 0: beyond any text, and within reach of the 32-bit displacements by
 /// which the section refers to it.
-const SECTION_ADDRESS: u64 = 1 << 30;
+pub(crate) const SECTION_ADDRESS: u64 = 1 << 30;
 
 type Header = FileHeader64<ElfLittle>;
 const ENDIAN: ElfLittle = ElfLittle;
@@ -100,7 +108,37 @@ impl Object {
             let ty = bytes.get_mut(header + 4..header + 8).ok_or_else(|| malformed("a section header"))?;
             ty.copy_from_slice(&elf::SHT_NULL.0.to_le_bytes());
         }
-        Ok(Self { bytes, text_size, symbols, wasm_offsets, unwind })
+        Ok(Self { contents: Contents::Elf(bytes), text_size, symbols, wasm_offsets, unwind })
+    }
+
+    /// An object that is nothing but machine code, with what is known of it; `eh_frame` is as [`SECTION_ADDRESS`] says.
+    pub(crate) fn of_code(
+        code: Vec<u8>,
+        symbols: Vec<TextSymbol>,
+        wasm_offsets: Vec<WasmOffset>,
+        eh_frame: Vec<u8>,
+    ) -> Self {
+        let unwind =
+            UnwindTable { eh_frame: eh_frame.into(), eh_frame_address: SECTION_ADDRESS, text_address: 0, index: None };
+        Self { text_size: code.len(), contents: Contents::Code(code), symbols, wasm_offsets, unwind }
+    }
+
+    /// The ELF file.
+    ///
+    /// # Errors
+    /// An internal one when there is none.
+    pub(crate) fn elf(&self) -> Result<&[u8], Error> {
+        match &self.contents {
+            Contents::Elf(bytes) => Ok(bytes),
+            Contents::Code(_) => Err(Error::internal("an ELF file is wanted of what is none")),
+        }
+    }
+
+    /// The size of what is to be linked in bytes.
+    pub(crate) fn size(&self) -> usize {
+        match &self.contents {
+            Contents::Elf(bytes) | Contents::Code(bytes) => bytes.len(),
+        }
     }
 
     /// The table of functions for [`wasmo_abi::code::CodeUnit`].

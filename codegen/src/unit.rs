@@ -4,6 +4,7 @@
 //! piece: its functions reach those of others through the module's entries ([`wasmo_abi::tier`]). So pieces may come in any order, several for the same
 //! function, and each is freed alone.
 
+use crate::baseline;
 use crate::compiler::Compiler;
 use crate::error::{Error, ErrorKind};
 use crate::image::link::{LinkedObject, link_object};
@@ -16,10 +17,11 @@ use crate::phases::Phases;
 use crate::pipeline::Effort;
 use crate::profile::{Callees, Counters, Guide};
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmo_abi::code::{CodeUnit, ModuleCode};
 use wasmo_abi::index::FuncIndex;
+use wasmo_abi::layout::VmContextLayout;
 use wasmo_abi::module::{Body, ModuleInfo};
 use wasmo_abi::table::Bytes;
 use wasmo_abi::tier::{LoopIndex, Tier};
@@ -35,7 +37,10 @@ const VALIDATED_AT_ONCE: usize = 64;
 #[derive(Debug)]
 pub struct Source {
     parsed: ParsedModule,
+    layout: VmContextLayout,
     bytes: Bytes,
+    /// Whether all bodies were found to be valid.
+    validated: AtomicBool,
     /// Where lift-off code counts, if it is to count for a profile.
     counters: Option<Counters>,
 }
@@ -113,7 +118,7 @@ impl Source {
     /// # Errors
     /// When the module is malformed, invalid, or uses features that wasmo does not have.
     pub fn new(bytes: Bytes) -> Result<Self, Error> {
-        Ok(Self { parsed: parse_full(&bytes)?, bytes, counters: None })
+        Ok(Self::of(parse_full(&bytes)?, bytes, None))
     }
 
     /// As [`Source::new`], for a module whose lift-off code counts for a profile.
@@ -123,7 +128,12 @@ impl Source {
     pub fn counting(bytes: Bytes) -> Result<Self, Error> {
         let parsed = parse_full(&bytes)?;
         let counters = Some(Counters::find(&parsed, &bytes)?);
-        Ok(Self { parsed, bytes, counters })
+        Ok(Self::of(parsed, bytes, counters))
+    }
+
+    fn of(parsed: ParsedModule, bytes: Bytes, counters: Option<Counters>) -> Self {
+        let layout = VmContextLayout::new(&parsed.info);
+        Self { parsed, layout, bytes, validated: AtomicBool::new(false), counters }
     }
 
     /// Where lift-off code counts, if it does so for a profile.
@@ -177,7 +187,10 @@ impl Source {
         });
         match first.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(error) => Err(error),
-            None => Ok(()),
+            None => {
+                self.validated.store(true, Ordering::Release);
+                Ok(())
+            }
         }
     }
 
@@ -244,6 +257,46 @@ impl Compiler {
         request: &Request<'_>,
         stop: &dyn Fn() -> bool,
     ) -> Result<NewCode, Error> {
+        let object = match self.baseline(source, request)? {
+            Some(object) => object,
+            None => self.with_llvm(source, request, stop)?,
+        };
+        let linked = link_object(self.target.arch(), &object)?;
+        let info = source.info();
+        let position = |func: FuncIndex| {
+            info.defined_func(func).ok_or_else(|| Error::internal("an object defines an imported function"))
+        };
+        let (mut functions, mut osr) = (Vec::new(), Vec::new());
+        for symbol in &object.symbols {
+            let offset = symbol.offset as usize;
+            match symbol.kind {
+                SymbolKind::Func(func) => functions.push((position(func)?, offset)),
+                SymbolKind::Osr(func, at) => osr.push((position(func)?, at, offset)),
+                SymbolKind::Enter(_) | SymbolKind::Exit(_) => return Err(Error::internal("a unit defines a thunk")),
+            }
+        }
+        Ok(NewCode { linked, object: Arc::new(object), functions, osr })
+    }
+
+    /// Lift-off code without LLVM; `None` when that cannot be had.
+    fn baseline(&self, source: &Source, request: &Request<'_>) -> Result<Option<Object>, Error> {
+        let plain = request.tier == Tier::LiftOff && request.osr.is_empty() && source.counters.is_none();
+        if !plain || !baseline::supports(self.target.arch(), &self.tunables) {
+            return Ok(None);
+        }
+        let input = baseline::Input {
+            parsed: &source.parsed,
+            layout: &source.layout,
+            bytes: &source.bytes,
+            validated: source.validated.load(Ordering::Acquire),
+        };
+        let mut functions = request.functions.clone();
+        functions.sort_unstable();
+        functions.dedup();
+        baseline::compile(input, &functions)
+    }
+
+    fn with_llvm(&self, source: &Source, request: &Request<'_>, stop: &dyn Fn() -> bool) -> Result<Object, Error> {
         let bytes: usize = request.functions.iter().map(|&position| source.body_size(position)).sum();
         let large = |&position: &usize| source.body_size(position) > LARGE_FUNCTION;
         let all = request.functions.iter().copied().chain(request.osr.iter().map(|&(position, _)| position));
@@ -274,22 +327,7 @@ impl Compiler {
         let job =
             Job { compiler: self, parsed: &source.parsed, bytes: &source.bytes, observer: &(), phases: &phases, guide };
         let given_up = || Error::new(ErrorKind::Cancelled, "it takes too long to compile");
-        let object = job.object(&partition, stop)?.ok_or_else(given_up)?;
-        let linked = link_object(self.target.arch(), &object)?;
-        let info = source.info();
-        let position = |func: FuncIndex| {
-            info.defined_func(func).ok_or_else(|| Error::internal("an object defines an imported function"))
-        };
-        let (mut functions, mut osr) = (Vec::new(), Vec::new());
-        for symbol in &object.symbols {
-            let offset = symbol.offset as usize;
-            match symbol.kind {
-                SymbolKind::Func(func) => functions.push((position(func)?, offset)),
-                SymbolKind::Osr(func, at) => osr.push((position(func)?, at, offset)),
-                SymbolKind::Enter(_) | SymbolKind::Exit(_) => return Err(Error::internal("a unit defines a thunk")),
-            }
-        }
-        Ok(NewCode { linked, object: Arc::new(object), functions, osr })
+        job.object(&partition, stop)?.ok_or_else(given_up)
     }
 
     /// The thunks that a module needs, the code that they are, and the objects with that code.

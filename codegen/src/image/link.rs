@@ -22,7 +22,7 @@ use super::relocation::{Fault, resolve};
 use super::{LinkedImage, RODATA_ALIGN, align_up};
 use crate::error::{Error, ErrorKind};
 use crate::ir::context::Arch;
-use crate::object::{Object, SymbolKind};
+use crate::object::{Contents, Object, SymbolKind};
 use object::elf::{self, FileHeader64, RelocationType};
 use object::read::elf::{FileHeader, Rela, SectionHeader, SectionTable, Sym, SymbolTable};
 use object::{LittleEndian, SectionIndex};
@@ -98,13 +98,12 @@ fn append_within(
     reach: u64,
 ) -> Result<LinkedImage, Error> {
     let arch = image.arch;
-    let inputs: Vec<Input<'_>> =
-        objects.iter().map(|object| Input::new(&object.bytes, arch)).collect::<Result<_, _>>()?;
+    let inputs: Vec<Input<'_>> = objects.iter().map(|object| Input::new(object, arch)).collect::<Result<_, _>>()?;
     let (mut text, mut rodata) = (Region { bytes: image.text }, Region::default());
     let mut placed: Vec<Places> = Vec::with_capacity(inputs.len());
     let mut islands: Vec<Island> = Vec::new();
     // Files are larger than the code in them, so what is said to be within reach is.
-    let far = objects.iter().map(|object| object.bytes.len() as u64).sum::<u64>() > reach;
+    let far = objects.iter().map(|object| object.size() as u64).sum::<u64>() > reach;
     let mut group = 0;
     for (position, input) in inputs.iter().enumerate() {
         placed.push(input.place(&mut text, &mut rodata, arch)?);
@@ -176,7 +175,7 @@ pub(crate) struct LinkedObject {
 /// # Errors
 /// As [`link`].
 pub(crate) fn link_object(arch: Arch, object: &Object) -> Result<LinkedObject, Error> {
-    let input = Input::new(&object.bytes, arch)?;
+    let input = Input::new(object, arch)?;
     let (mut text, mut rodata) = (Region::default(), Region::default());
     let places = input.place(&mut text, &mut rodata, arch)?;
     // Where instructions hold the lowest bits of addresses, these are addresses of constants.
@@ -294,14 +293,56 @@ impl Places {
     }
 }
 
+/// An object, read.
+enum Input<'data> {
+    File(File<'data>),
+    Code(&'data [u8]),
+}
+
+impl<'data> Input<'data> {
+    fn new(object: &'data Object, arch: Arch) -> Result<Self, Error> {
+        match &object.contents {
+            Contents::Elf(bytes) => File::new(bytes, arch).map(Self::File),
+            Contents::Code(code) => Ok(Self::Code(code)),
+        }
+    }
+
+    /// Appends what the object contains to the regions.
+    fn place(&self, text: &mut Region, rodata: &mut Region, arch: Arch) -> Result<Places, Error> {
+        match self {
+            Self::File(file) => file.place(text, rodata, arch),
+            Self::Code(code) => {
+                let text = text.append(code, MIN_TEXT_ALIGN, arch.filler())?;
+                Ok(Places { sections: Vec::new(), text, island: None })
+            }
+        }
+    }
+
+    /// The functions of other objects that this one calls directly.
+    fn callees(&self) -> Result<Vec<FuncIndex>, Error> {
+        match self {
+            Self::File(file) => file.callees(),
+            Self::Code(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Resolves all that refers to something, in what was placed.
+    fn relocate(&self, places: &Places, map: &Map<'_>, text: &mut [u8], rodata: &mut [u8]) -> Result<(), Error> {
+        match self {
+            Self::File(file) => file.relocate(places, map, text, rodata),
+            Self::Code(_) => Ok(()),
+        }
+    }
+}
+
 /// An object file, read.
-struct Input<'data> {
+struct File<'data> {
     bytes: &'data [u8],
     sections: SectionTable<'data, Header>,
     symbols: SymbolTable<'data, Header>,
 }
 
-impl<'data> Input<'data> {
+impl<'data> File<'data> {
     fn new(bytes: &'data [u8], arch: Arch) -> Result<Self, Error> {
         let header = Header::parse(bytes).map_err(malformed)?;
         if header.e_machine(ENDIAN) != arch.machine() {

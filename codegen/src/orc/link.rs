@@ -70,7 +70,7 @@ fn load<O: Borrow<Object>>(session: &Arc<Session>, objects: &[O]) -> Result<(Dyl
     let dylib = session.dylib()?;
     let mut anchors = Vec::with_capacity(objects.len());
     for object in objects.iter().map(Borrow::borrow) {
-        dylib.add(&object.bytes)?;
+        dylib.add(object.elf()?)?;
         let anchor = object.symbols.first().ok_or_else(|| Error::internal("an object without functions"))?;
         anchors.push(anchor.kind.name());
     }

@@ -1,0 +1,38 @@
+//! Call frame information in the form of an `.eh_frame` section (DWARF 5, 6.4; Linux Standard Base 5.0, 10.6).
+
+use super::masm::Masm;
+use crate::object::SECTION_ADDRESS;
+
+/// What does nothing, to fill records up.
+const NOP: u8 = 0;
+
+/// The section for functions whose code begins and ends at these offsets, each with what is particular to it. It is taken to lie at [`SECTION_ADDRESS`], the code at 0.
+pub(super) fn section<'a, M: Masm>(functions: impl Iterator<Item = (u32, u32, &'a [u8])>) -> Vec<u8> {
+    let mut section = Vec::with_capacity(512);
+    record(&mut section, 0, M::COMMON_FRAME);
+    for (start, end, frame) in functions {
+        let place = section.len() + 8;
+        let mut description = Vec::with_capacity(16 + frame.len());
+        let address = SECTION_ADDRESS.wrapping_add(place as u64);
+        #[allow(clippy::cast_possible_truncation, reason = "both are below 2³¹")]
+        let relative = u64::from(start).wrapping_sub(address) as u32;
+        description.extend_from_slice(&relative.to_le_bytes());
+        description.extend_from_slice(&(end - start).to_le_bytes());
+        // No more about this function.
+        description.push(0);
+        description.extend_from_slice(frame);
+        // Where the common part begins, counted back from here.
+        let back = u32::try_from(section.len() + 4).unwrap_or(u32::MAX);
+        record(&mut section, back, &description);
+    }
+    section
+}
+
+fn record(section: &mut Vec<u8>, id: u32, content: &[u8]) {
+    let length = (4 + content.len()).next_multiple_of(4);
+    section.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+    section.extend_from_slice(&id.to_le_bytes());
+    section.extend_from_slice(content);
+    let filled = section.len().next_multiple_of(4);
+    section.resize(filled, NOP);
+}
