@@ -2,7 +2,7 @@
 //!
 //! [`parse()`] makes a [`wasmo_abi::module::ModuleInfo`] of a module's bytes. `translate` turns function bodies into LLVM IR, which it builds with
 //! `ir`; no other module builds IR but `thunks`. `pipeline` optimises it and emits objects for the machine that `target` names, `object` reads their tables, and
-//! `orc` links them for this process, or [`image`] for a file. [`Compiler`] leads all that.
+//! `orc` links them for this process, or [`image`] for a file. [`Compiler`] leads all that. Code that is wanted at once, for functions that have just been called, `baseline` makes of their bodies without LLVM.
 
 mod artifact;
 mod baseline;

@@ -306,3 +306,34 @@ fn what_takes_too_long_to_optimise_stays_as_it_is() {
         assert_eq!(engine.tier_stats().kept, kept as u64);
     }
 }
+
+/// Lift-off code makes frames of any size, touches the pages of large ones in order, and clears its variables.
+#[test]
+fn frames_of_many_pages_overflow_as_a_trap() -> Result<()> {
+    for locals in [0_usize, 13, 600, 5_000, 20_000] {
+        let types = "i64 ".repeat(locals);
+        let last = locals.saturating_sub(1) + 1;
+        let read = if locals == 0 { "(i64.const 0)".to_owned() } else { format!("(local.get {last})") };
+        let text = format!(
+            r#"(module
+                (func $deep (export "deep") (param i32) (result i32) (local {types})
+                    (i32.add (call $deep (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))
+                (func (export "clear") (param i32) (result i64) (local {types}) {read}))"#
+        );
+        let engine = Engine::new(Config::new().tier(Tier::LiftOff))?;
+        let module = Module::new(&engine, &text)?;
+        let mut store = Store::new(&engine, ());
+        let instance = Instance::new(&mut store, &module, &[])?;
+        let deep = instance.get_typed_func::<i32, i32>(&mut store, "deep")?;
+        let clear = instance.get_typed_func::<i32, i64>(&mut store, "clear")?;
+        for _ in 0..2 {
+            let error = deep.call(&mut store, 1).unwrap_err();
+            assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::StackOverflow), "{locals}");
+            let frames = error.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames);
+            assert!(frames.len() > 3 && frames.iter().all(|frame| frame.func_name() == Some("deep")), "{locals}");
+            // The stack is full of what was there.
+            assert_eq!(clear.call(&mut store, -1)?, 0, "{locals}");
+        }
+    }
+    Ok(())
+}

@@ -20,12 +20,13 @@ pub struct Totals {
     pub differences: Vec<String>,
 }
 
-/// Seeds take their turns: strict traps, as by default, with a profile, in tiers.
+/// Seeds take their turns: strict traps, as by default, with a profile, in lift-off code, in tiers.
 pub fn mode_of(seed: u64) -> Mode {
-    match seed % 4 {
+    match seed % 5 {
         0 => Mode::Strict,
         1 => Mode::Default,
         2 => Mode::Profiled,
+        3 => Mode::LiftOff,
         _ => Mode::Tiers,
     }
 }
@@ -70,13 +71,13 @@ pub fn run(seeds: Range<u64>, threads: usize, attempts: usize, tick: impl Fn(u64
 fn examine(seed: u64, attempts: usize) -> Result<bool, String> {
     let mode = mode_of(seed);
     let entropy = generate::entropy(seed);
-    let Some(wasm) = generate::module(&entropy) else { return Ok(false) };
+    let Some(wasm) = generate::module(&entropy, mode) else { return Ok(false) };
     match compare(&wasm, mode) {
         Verdict::Agree(_) => Ok(true),
         Verdict::Skipped(_) => Ok(false),
         Verdict::Differ(_) => {
             let small = shrink::shrink(&entropy, mode, attempts);
-            let wasm = generate::module(&small).unwrap_or(wasm);
+            let wasm = generate::module(&small, mode).unwrap_or(wasm);
             let difference = match compare(&wasm, mode) {
                 Verdict::Differ(difference) => difference.to_string(),
                 _ => "the shrunken module does not differ every time".to_owned(),

@@ -1,5 +1,6 @@
 //! From a seed to a module that ends by itself, uses only what both engines have, and computes the same NaNs everywhere.
 
+use crate::compare::Mode;
 use arbitrary::Unstructured;
 use wasm_smith::{Config, Module};
 
@@ -38,8 +39,8 @@ pub fn entropy(seed: u64) -> Vec<u8> {
     (0..words).flat_map(|_| random.next_u64().to_le_bytes()).collect()
 }
 
-/// The module that `entropy` stands for, or `None` when it stands for none.
-pub fn module(entropy: &[u8]) -> Option<Vec<u8>> {
+/// The module for `mode` that `entropy` stands for, or `None` when it stands for none.
+pub fn module(entropy: &[u8], mode: Mode) -> Option<Vec<u8>> {
     let config = Config {
         canonicalize_nans: true,
         export_everything: true,
@@ -55,6 +56,7 @@ pub fn module(entropy: &[u8]) -> Option<Vec<u8>> {
         max_table_elements: 100,
         table_max_size_required: true,
         // Both sides must agree, so nothing that the specification leaves open, and nothing that one of them lacks.
+        simd_enabled: mode.has_vectors(),
         relaxed_simd_enabled: false,
         exceptions_enabled: false,
         gc_enabled: false,

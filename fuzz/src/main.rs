@@ -30,7 +30,7 @@ struct Args {
 fn compare_file(path: &Path) -> Result<()> {
     let wasm = wat::parse_file(path)?;
     let mut differ = false;
-    for mode in [Mode::Default, Mode::Strict, Mode::Tiers, Mode::Profiled] {
+    for mode in [Mode::Default, Mode::Strict, Mode::Tiers, Mode::Profiled, Mode::LiftOff] {
         match compare(&wasm, mode) {
             Verdict::Agree(steps) => println!("{mode:?} mode: {steps} steps agree"),
             Verdict::Skipped(reason) => println!("{mode:?} mode: skipped: {reason}"),

@@ -6,7 +6,7 @@ use crate::generate;
 /// Shrinks `entropy`, whose module the two sides differ on, and answers what is left. Tries at most `attempts` modules.
 pub fn shrink(entropy: &[u8], mode: Mode, attempts: usize) -> Vec<u8> {
     let differs = |entropy: &[u8]| {
-        generate::module(entropy).is_some_and(|wasm| matches!(compare(&wasm, mode), Verdict::Differ(_)))
+        generate::module(entropy, mode).is_some_and(|wasm| matches!(compare(&wasm, mode), Verdict::Differ(_)))
     };
     let mut best = entropy.to_vec();
     let mut left = attempts;

@@ -17,6 +17,9 @@ pub fn run(wasm: &[u8], mode: Mode) -> Result<Observation> {
             Tuning { budget: 0, budget_while_waiting: 0, synchronous: true, ahead: false, ..Tuning::default() };
         config.tier(Tier::Auto).tuning(tuning);
     }
+    if mode == Mode::LiftOff {
+        config.tier(Tier::LiftOff);
+    }
     let engine = Engine::new(&config)?;
     if mode != Mode::Profiled {
         return observe(&engine, &Module::from_binary(&engine, wasm)?);
