@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmo::cache::{Key, SourceHash};
 use wasmo::{
@@ -166,6 +166,48 @@ fn what_one_run_compiled_the_next_one_has() -> Result<()> {
     third.check(&["square", "float", "pick", "bytes"]);
     assert_eq!(third.compiled(), 0, "{:?}", third.events);
     Ok(())
+}
+
+/// Waits until `is_so`, for ten seconds at most.
+fn wait_until(is_so: impl Fn() -> bool) -> bool {
+    let start = Instant::now();
+    while !is_so() && start.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    is_so()
+}
+
+/// A program that is killed has lost little.
+#[test]
+fn what_was_compiled_is_kept_once_all_is_quiet() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let cache = folder.path().join("cache");
+    let again = Duration::from_millis(1500);
+    let quiet = Tuning { quiet: Duration::from_millis(50), kept_again: again, ..tuning() };
+    let modules = || fs::read_dir(cache.join("modules")).map_or(0, Iterator::count);
+    let resumed = || Run::start(&cache, PROGRAM, tuning()).ok().and_then(|run| run.resumed());
+    let first = Run::start(&cache, PROGRAM, quiet)?;
+    assert!(!wait_until_soon(|| modules() > 0), "nothing has been compiled");
+    first.check(&["square", "float"]);
+    assert!(wait_until(|| resumed() == Some((2, 0))), "{:?}", resumed());
+    let kept = Instant::now();
+    assert!(!first.module.keep()?, "there is nothing new");
+    // More comes, but not often.
+    first.check(&["pick"]);
+    assert!(wait_until(|| resumed() == Some((3, 0))), "{:?}", resumed());
+    assert!(kept.elapsed() > again - Duration::from_millis(500), "{:?}", kept.elapsed());
+    // Nor is it kept as long as somebody asks for code.
+    let busy = Run::start(&cache, PROGRAM, Tuning { quiet: Duration::from_secs(3600), ..tuning() })?;
+    busy.check(&["bytes"]);
+    assert!(!wait_until_soon(|| resumed() != Some((3, 0))));
+    assert!(busy.module.keep()?);
+    Ok(())
+}
+
+/// Whether `is_so` within some time that is too short for what is not quiet.
+fn wait_until_soon(is_so: impl Fn() -> bool) -> bool {
+    std::thread::sleep(Duration::from_millis(300));
+    is_so()
 }
 
 /// Each round adds code and constants to what is there, which stays right.

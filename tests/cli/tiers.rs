@@ -75,6 +75,32 @@ fn exit_codes_and_traps_keep_what_was_compiled() {
     }
 }
 
+/// Nothing is done when a process is killed, so what it has learned must have been kept before.
+#[test]
+fn a_program_that_is_killed_has_kept_what_was_compiled() {
+    let text = guest::program(
+        r#"(func $work (param i32) (result i32) (i32.xor (local.get 0) (i32.const 1)))
+        (func (export "_start") (local $n i32)
+            (loop $again
+                (local.set $n (call $work (local.get $n)))
+                (br $again)))"#,
+    );
+    let folder = Folder::new(&[("loop.wat", &text)]);
+    let mut first = folder.command(&["run", "loop.wat"]).stdout(Stdio::null()).spawn().expect("wasmo starts");
+    let modules = folder.cache().join("modules");
+    let (start, is_kept) =
+        (Instant::now(), || std::fs::read_dir(&modules).is_ok_and(|mut files| files.next().is_some()));
+    while !is_kept() && start.elapsed() < Duration::from_secs(60) {
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(is_kept(), "it was kept while the program ran");
+    first.kill().expect("it is running");
+    first.wait().expect("it has ended");
+    let second = folder.wasmo(&["run", "--stats", "--timeout", "300ms", "loop.wat"]);
+    second.says(&["hit\n", "from cache"]);
+    assert_eq!(functions(&second), (2, 0), "{}", second.stderr);
+}
+
 #[test]
 fn each_tier_finds_what_it_may_use() {
     let folder = Folder::new(&[("ways.wat", &two_ways())]);

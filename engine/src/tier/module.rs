@@ -83,6 +83,8 @@ pub(crate) struct Shared {
     lifted_off: Condvar,
     /// Keeps what there is for the next run, if that is wanted.
     learner: Option<Learner>,
+    /// When that was done last while the program ran.
+    kept: Mutex<Option<Instant>>,
     /// What a late module may have compiled.
     ration: Option<Ration>,
     /// The instance that a late module was added to, once it is linked.
@@ -136,6 +138,7 @@ impl Shared {
             state: Mutex::new(State { stages, variants: HashMap::new() }),
             lifted_off: Condvar::new(),
             learner,
+            kept: Mutex::default(),
             ration,
             host: OnceLock::new(),
         })
@@ -167,6 +170,31 @@ impl Shared {
             Some(learner) => learner.keep(&self.engine, &self.source, &module.info, &self.outlooks(module)),
             None => Ok(false),
         }
+    }
+
+    /// There is new code: once all is quiet, what was learned is kept for the case that the program is killed, and what was replaced is freed if no call is under way by then.
+    fn when_quiet(self: &Arc<Self>, module: &RuntimeModule) {
+        // Late modules, of which there may be thousands, have nothing to keep.
+        if self.learner.is_none() {
+            return;
+        }
+        let (this, weak) = (Arc::downgrade(self), Arc::downgrade(module));
+        let task = move || {
+            let (Some(this), Some(module)) = (this.upgrade(), weak.upgrade()) else { return };
+            wasmo_runtime::tier::reclaim();
+            *this.kept() = Some(Instant::now());
+            if let Err(error) = this.keep(&module) {
+                tracing::warn!(%error, "what was compiled is not kept");
+            }
+        };
+        let now = Instant::now();
+        let earliest = self.kept().map_or(now, |kept| kept + self.tuning.kept_again);
+        let whose = Arc::as_ptr(self) as usize;
+        self.engine.tier_workers().when_quiet(whose, self.tuning.quiet, earliest, Box::new(task));
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The functions, by position, that are warm and not optimised.
@@ -338,6 +366,7 @@ impl Shared {
             let Some(_busy) = Busy::begin() else { anyhow::bail!("the process is exiting") };
             let compiled = on_large_stack(|| self.lift_off(module, &functions, true)).and_then(|made| made);
             self.engine.tier_workers().waited();
+            self.when_quiet(module);
             match compiled {
                 Ok(()) if self.tuning.ahead => self.look_ahead(module, &functions),
                 Ok(()) => {}
@@ -475,7 +504,7 @@ impl Shared {
     }
 
     /// Optimises the function at `position`, with what it calls often, and the variant of it that begins at `at`.
-    fn optimize(&self, module: &RuntimeModule, position: usize, whole: bool, at: Option<LoopIndex>) {
+    fn optimize(self: &Arc<Self>, module: &RuntimeModule, position: usize, whole: bool, at: Option<LoopIndex>) {
         let started = Instant::now();
         let HotUnit { mut functions, callees, neighbour } = self.hot_unit(module, position);
         // Of a unit that cannot be compiled, so many functions are tried again.
@@ -520,6 +549,7 @@ impl Shared {
         };
         drop(state);
         wasmo_runtime::tier::reclaim();
+        self.when_quiet(module);
         let func = module.info.func_of_defined(position).0;
         if failed {
             self.report(&TierEvent::Kept { func });

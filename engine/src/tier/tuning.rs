@@ -33,6 +33,10 @@ pub struct Tuning {
     /// How long a run that goes on with what earlier runs have compiled does without the compiler, unless a function has no code. LLVM takes long to load, and slows a guest on another
     /// thread down meanwhile: a program that is over by then is better optimised afterwards ([`crate::Module::optimize`]).
     pub without_compiler: Duration,
+    /// How long nothing was compiled for a guest before what was learned is kept while the program runs: it may be killed. What is learned from then on would not be worth much.
+    pub quiet: Duration,
+    /// How long after that it is kept again, if there is more.
+    pub kept_again: Duration,
     /// Whether the guest waits for optimised code instead of going on with what it has: for tests, which then find the same at each run.
     pub synchronous: bool,
 }
@@ -52,6 +56,8 @@ impl Default for Tuning {
             lift_off_functions: 8,
             ahead: true,
             without_compiler: Duration::from_millis(200),
+            quiet: Duration::from_secs(3),
+            kept_again: Duration::from_secs(30),
             synchronous: false,
         }
     }

@@ -3,10 +3,12 @@
 //! Work is taken in this order: what guests have generated and is hot, what else is hot, what may be called next; the last two the other way round as long as guests keep waiting for functions that have no code yet, which is
 //! how programs start: then nothing hot runs for long. But what is hot never waits longer than [`PATIENCE`]. A worker holds nothing alive: work for a module that is gone is dropped.
 //!
+//! What is to be done when all is quiet ([`Workers::when_quiet`]) has a thread of its own, made when its time has come, so that what becomes hot meanwhile does not wait for it.
+//!
 //! LLVM must not be at work when the process ends, since its library's destructors run then; so workers stop taking work when the process begins to
 //! exit, and the exit waits for what is being compiled. (Who ends the process without running destructors, as the `wasmo` command does, does not wait.)
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Once, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -47,13 +49,54 @@ struct Queue {
     busy: usize,
     /// When a guest last had to wait for code.
     waited: Option<Instant>,
+    /// When somebody last asked for code, or got it.
+    active: Option<Instant>,
+    /// By whom it is wanted.
+    quiet: BTreeMap<usize, Quiet>,
     /// No work begins after this.
     end: Option<Instant>,
+}
+
+/// What is to be done when all is quiet.
+struct Quiet {
+    /// For so long.
+    pause: Duration,
+    /// Not before.
+    earliest: Instant,
+    task: Task,
+}
+
+/// What a worker does next.
+enum Next {
+    Work(Task, Urgency),
+    /// It is quiet.
+    Quiet(Task),
+    /// Nothing, for so long if nothing comes.
+    Wait(Option<Duration>),
 }
 
 impl Queue {
     fn has_ended(&self) -> bool {
         self.end.is_some_and(|end| end <= Instant::now())
+    }
+
+    /// What is next.
+    fn next(&mut self) -> Next {
+        if let Some((task, urgency)) = self.take() {
+            return Next::Work(task, urgency);
+        }
+        if self.has_ended() || self.busy > 0 {
+            // Whoever is busy comes here afterwards.
+            return Next::Wait(None);
+        }
+        let now = Instant::now();
+        let due = |quiet: &Quiet| quiet.earliest.max(self.active.map_or(now, |active| active + quiet.pause));
+        let first = self.quiet.iter().map(|(&whose, quiet)| (due(quiet), whose)).min();
+        match first {
+            Some((due, _)) if due > now => Next::Wait(Some(due - now)),
+            Some((_, whose)) => self.quiet.remove(&whose).map_or(Next::Wait(None), |quiet| Next::Quiet(quiet.task)),
+            None => Next::Wait(None),
+        }
     }
 
     /// Takes the next piece of work.
@@ -157,6 +200,7 @@ impl Workers {
     /// Has `task` done some time.
     pub(crate) fn submit(&self, urgency: Urgency, task: Task) {
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.active = Some(Instant::now());
         match urgency {
             Urgency::Generated => queue.generated.push_back(task),
             Urgency::Hot => queue.hot.push_back((Instant::now(), task)),
@@ -167,16 +211,35 @@ impl Workers {
             }
         }
         if queue.idle == 0 && queue.threads < self.most {
-            queue.threads += 1;
-            let shared = Arc::downgrade(&self.shared);
-            let thread = std::thread::Builder::new()
-                .name("wasmo-tier".to_owned())
-                .stack_size(Compiler::STACK_SIZE)
-                .spawn(move || work(&shared));
-            if thread.is_err() {
-                // Without a thread the work is not done, and what runs goes on as it is.
-                queue.threads -= 1;
-            }
+            self.start_thread(&mut queue);
+        }
+        drop(queue);
+        self.shared.changed.notify_one();
+    }
+
+    fn start_thread(&self, queue: &mut Queue) {
+        queue.threads += 1;
+        let shared = Arc::downgrade(&self.shared);
+        let thread = std::thread::Builder::new()
+            .name("wasmo-tier".to_owned())
+            .stack_size(Compiler::STACK_SIZE)
+            .spawn(move || work(&shared));
+        if thread.is_err() {
+            // Without a thread the work is not done, and what runs goes on as it is.
+            queue.threads -= 1;
+        }
+    }
+
+    /// Has `task` done, on a thread of its own, when nothing hot waits and nobody has asked for code for the time `pause`, but not before `earliest`; unless `whose`, any number, has something waiting already.
+    pub(crate) fn when_quiet(&self, whose: usize, pause: Duration, earliest: Instant, task: Task) {
+        let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.active = Some(Instant::now());
+        if queue.end.is_some() || queue.quiet.contains_key(&whose) {
+            return;
+        }
+        queue.quiet.insert(whose, Quiet { pause, earliest, task });
+        if queue.threads == 0 {
+            self.start_thread(&mut queue);
         }
         drop(queue);
         self.shared.changed.notify_one();
@@ -193,6 +256,7 @@ impl Workers {
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.end = Some(end);
         queue.ahead.clear();
+        queue.quiet.clear();
         while queue.busy > 0 || !queue.hot.is_empty() || !queue.generated.is_empty() {
             let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { break };
             let waited = self.shared.done.wait_timeout(queue, left);
@@ -211,6 +275,7 @@ impl Drop for Workers {
         queue.generated.clear();
         queue.hot.clear();
         queue.ahead.clear();
+        queue.quiet.clear();
         drop(queue);
         self.shared.changed.notify_all();
     }
@@ -226,11 +291,21 @@ fn work(shared: &Weak<Shared>) {
                 queue.threads -= 1;
                 return;
             }
-            if let Some(work) = queue.take() {
-                break work;
-            }
+            let pause = match queue.next() {
+                Next::Work(task, urgency) => break (task, urgency),
+                Next::Quiet(task) => {
+                    drop(queue);
+                    start_quiet(task);
+                    queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+                    continue;
+                }
+                Next::Wait(pause) => pause,
+            };
             queue.idle += 1;
-            queue = shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = match pause {
+                Some(pause) => shared.changed.wait_timeout(queue, pause).unwrap_or_else(PoisonError::into_inner).0,
+                None => shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
+            };
             queue.idle -= 1;
         };
         drop(queue);
@@ -238,8 +313,24 @@ fn work(shared: &Weak<Shared>) {
         task();
         drop(busy);
         if urgency != Urgency::Ahead {
-            shared.queue.lock().unwrap_or_else(PoisonError::into_inner).busy -= 1;
+            let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.busy -= 1;
+            queue.active = Some(Instant::now());
+            drop(queue);
             shared.done.notify_all();
         }
+    }
+}
+
+/// Has `task` done on a thread of its own, if there is one to be had.
+fn start_quiet(task: Task) {
+    let run = || {
+        if let Some(_busy) = Busy::begin() {
+            task();
+        }
+    };
+    let thread = std::thread::Builder::new().name("wasmo-keep".to_owned()).spawn(run);
+    if let Err(error) = thread {
+        tracing::debug!(%error, "no thread for what is done when all is quiet");
     }
 }
