@@ -281,7 +281,7 @@ impl Compiler {
     /// Lift-off code without LLVM; `None` when that cannot be had.
     fn baseline(&self, source: &Source, request: &Request<'_>) -> Result<Option<Object>, Error> {
         let plain = request.tier == Tier::LiftOff && request.osr.is_empty() && source.counters.is_none();
-        if !plain || !baseline::supports(self.target.arch(), &self.tunables) {
+        if !plain || !baseline::supports(&self.tunables) {
             return Ok(None);
         }
         let input = baseline::Input {
@@ -293,7 +293,7 @@ impl Compiler {
         let mut functions = request.functions.clone();
         functions.sort_unstable();
         functions.dedup();
-        baseline::compile(input, &functions)
+        baseline::compile(self.target.arch(), input, &functions)
     }
 
     fn with_llvm(&self, source: &Source, request: &Request<'_>, stop: &dyn Fn() -> bool) -> Result<Object, Error> {

@@ -123,7 +123,7 @@ fn configs() -> [(Config, bool); 4] {
         (Tier::Auto, never, false),
         (Tier::Auto, at_once(), true),
         (Tier::Auto, apart, false),
-        (Tier::Optimized, at_once(), true),
+        (Tier::Optimized, at_once(), false),
     ];
     each.map(|(tier, tuning, inlines)| {
         let mut config = Config::new();

@@ -6,6 +6,49 @@ use crate::object::SECTION_ADDRESS;
 /// What does nothing, to fill records up.
 const NOP: u8 = 0;
 
+/// Keeps all that is described as it is, until [`RESTORE_STATE`].
+pub(super) const REMEMBER: u8 = 0x0a;
+pub(super) const RESTORE_STATE: u8 = 0x0b;
+/// With a register's number: it is in the frame, so far (a [`number`] of words) below its end.
+pub(super) const OFFSET: u8 = 0x80;
+/// Likewise: it is as it was.
+pub(super) const RESTORE: u8 = 0xc0;
+
+/// Appends how far the code is from the place that was described last.
+pub(super) fn advance(description: &mut Vec<u8>, from: &mut u32, to: u32) {
+    let distance = to - *from;
+    *from = to;
+    match (u8::try_from(distance), u16::try_from(distance)) {
+        (Ok(0), _) => {}
+        (Ok(distance @ 0..0x40), _) => description.push(0x40 | distance),
+        (Ok(distance), _) => description.extend_from_slice(&[0x02, distance]),
+        (_, Ok(distance)) => {
+            description.push(0x03);
+            description.extend_from_slice(&distance.to_le_bytes());
+        }
+        _ => {
+            description.push(0x04);
+            description.extend_from_slice(&distance.to_le_bytes());
+        }
+    }
+}
+
+/// Appends that the frame is `size` bytes in size, all that lies above the stack pointer included.
+pub(super) fn frame_size(description: &mut Vec<u8>, size: u32) {
+    description.push(0x0e);
+    number(description, size);
+}
+
+/// Appends a number (LEB128).
+#[allow(clippy::cast_possible_truncation, reason = "seven bits")]
+pub(super) fn number(description: &mut Vec<u8>, mut rest: u32) {
+    while rest >= 0x80 {
+        description.push((rest & 0x7f) as u8 | 0x80);
+        rest >>= 7;
+    }
+    description.push(rest as u8);
+}
+
 /// The section for functions whose code begins and ends at these offsets, each with what is particular to it. It is taken to lie at [`SECTION_ADDRESS`], the code at 0.
 pub(super) fn section<'a, M: Masm>(functions: impl Iterator<Item = (u32, u32, &'a [u8])>) -> Vec<u8> {
     let mut section = Vec::with_capacity(512);

@@ -24,7 +24,7 @@ use super::control::Frame;
 use super::tier::Cold;
 
 /// The most bytes of a frame.
-const MAX_FRAME: u32 = 1 << 24;
+const MAX_FRAME: u32 = (1 << 24) - 16;
 
 /// Machine code for one function body.
 pub(super) struct Generator<'a, M> {
@@ -144,7 +144,7 @@ impl<'a, M: Masm> Generator<'a, M> {
         operators.finish().map_err(|error| Error::malformed(&error))?;
         self.finish(&mut marks)?;
         let Self { masm, left, .. } = self;
-        masm.finish_labels();
+        masm.finish_labels()?;
         Ok(Some(Finished { func, start: marks.start, end: marks.end, frame: M::describe_frame(&marks, &left) }))
     }
 

@@ -4,6 +4,7 @@
 //! Operations with a result work in place: `dst` is the first operand, too. No implementation changes a register that is not named in the call, but for its scratch registers, which the
 //! generator never allocates ([`Masm::SCRATCH`] it uses itself, between calls only). Moves, loads and stores leave the flags alone.
 
+use crate::error::Error;
 use wasmo_abi::trap::TrapCode;
 
 /// A general-purpose register, by its number in instructions.
@@ -256,7 +257,10 @@ pub(super) trait Masm: Default {
     /// Jumps to the one of `targets` that `index`, 32 bits, says, or to `default`. Changes `index` and [`Masm::SCRATCH`].
     fn jump_table(&mut self, index: Gpr, targets: &[Label], default: Label);
     /// Resolves all jumps; labels are void afterwards.
-    fn finish_labels(&mut self);
+    ///
+    /// # Errors
+    /// `Limit` when the function is too large for some of its instructions.
+    fn finish_labels(&mut self) -> Result<(), Error>;
 
     /// Begins a function: makes the frame, whose size is given at the end, and keeps the context in it.
     fn begin_function(&mut self) -> FrameMarks;
@@ -289,8 +293,8 @@ pub(super) trait Masm: Default {
     fn store(&mut self, store: Store, to: Address, src: Gpr);
     fn fload(&mut self, ty: Float, dst: Fpr, from: Address);
     fn fstore(&mut self, ty: Float, to: Address, src: Fpr);
-    /// Adds `value` to the 32 bits at `at`, and sets the flags by the sum.
-    fn add_to_memory(&mut self, at: Address, value: i32);
+    /// Takes one from the 32 bits at `at`, and sets the flags by what is left. Changes [`Masm::SCRATCH`].
+    fn decrement(&mut self, at: Address);
     /// `dst = address`
     fn address(&mut self, dst: Gpr, of: Address);
 

@@ -4,9 +4,11 @@
 //! the operators. [`function`] has the generator, which knows WebAssembly and the conventions of our code; it asks a [`masm::Masm`] for instructions, of which there is one for each processor. What it makes is the same
 //! as LLVM's lift-off code to whoever calls it, is called by it, counts it, walks through its frames, or goes on where it stopped ([`crate::translate`] has the other translation of each operator).
 //!
-//! There is no code here for vectors, nor for what few ask for (fuel, epochs, strict traps, profiles): of such functions LLVM makes the lift-off code, as it does on processors without a [`masm::Masm`]. Nothing here is
+//! There is no code here for vectors, nor for what few ask for (fuel, epochs, strict traps, profiles): of such functions LLVM makes the lift-off code. Nothing here is
 //! unsafe, and nothing depends on a body being valid but what the code does.
 
+mod aarch64;
+mod bounds;
 mod call;
 mod control;
 mod frames;
@@ -15,6 +17,8 @@ mod masm;
 mod memory;
 mod operands;
 mod operators;
+#[cfg(test)]
+mod tests;
 mod tier;
 mod x86_64;
 
@@ -22,6 +26,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ir::context::Arch;
 use crate::object::{Object, SymbolKind, TextSymbol};
 use crate::parse::ParsedModule;
+use aarch64::Aarch64;
 use function::Generator;
 use masm::Masm;
 use wasmo_abi::index::FuncIndex;
@@ -55,17 +60,21 @@ pub(crate) struct Input<'a> {
     pub(crate) validated: bool,
 }
 
-/// Whether there is such a compiler for a processor and the choices that change code.
-pub(crate) fn supports(arch: Arch, tunables: &Tunables) -> bool {
-    arch == Arch::X86_64 && !tunables.strict_traps && !tunables.epoch_interruption && !tunables.consume_fuel
+/// Whether there is such a compiler for the choices that change code.
+pub(crate) fn supports(tunables: &Tunables) -> bool {
+    !tunables.strict_traps && !tunables.epoch_interruption && !tunables.consume_fuel
 }
 
-/// Compiles functions of a module, by their positions among the defined ones; `None` when one of them has something that there is no code for here.
+/// Compiles functions of a module for processors of a kind, by their positions among the defined ones; `None` when one of them has something that there is no code for here.
 ///
 /// # Errors
 /// When a body is malformed or invalid.
-pub(crate) fn compile(input: Input<'_>, functions: &[usize]) -> Result<Option<Object>, Error> {
-    match compile_for::<X86_64>(input, functions) {
+pub(crate) fn compile(arch: Arch, input: Input<'_>, functions: &[usize]) -> Result<Option<Object>, Error> {
+    let compiled = match arch {
+        Arch::X86_64 => compile_for::<X86_64>(input, functions),
+        Arch::Aarch64 => compile_for::<Aarch64>(input, functions),
+    };
+    match compiled {
         // LLVM may have room for it.
         Err(error) if error.kind == ErrorKind::Limit => Ok(None),
         result => result,

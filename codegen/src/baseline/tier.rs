@@ -29,7 +29,7 @@ impl<M: Masm> Generator<'_, M> {
     fn take_from_budget(&mut self, exhausted: Label) -> Result<(), Error> {
         self.load_context(M::SCRATCH, offset_of!(VmContext, entries))?;
         let budget = Self::entry_field(M::SCRATCH, self.position, offset_of!(VmEntry, budget))?;
-        self.masm.add_to_memory(budget, -1);
+        self.masm.decrement(budget);
         self.masm.jump_if(M::cond(Compare::LtS), exhausted);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Floating-point operations with SSE instructions, and conversions (core specification, 4.3.3 and 4.3.4).
 
+use super::super::bounds::{TWO_63, bits, bounds};
 use super::super::masm::{
     Alu, Compare, Cond, Float, FloatBinary, FloatCompare, FloatUnary, Fpr, Gpr, Label, Masm, Shift, Source, ToFloat,
     ToInt, Width,
@@ -36,39 +37,6 @@ fn sign(ty: Float) -> u8 {
         Float::F32 => 31,
         Float::F64 => 63,
     }
-}
-
-/// A number's bits.
-fn bits(ty: Float, value: f64) -> u64 {
-    match ty {
-        // All numbers here are powers of two, or one less than one that fits.
-        Float::F32 => u64::from((value as f32).to_bits()),
-        Float::F64 => value.to_bits(),
-    }
-}
-
-/// What fits an integer: what is `lowest`, or more, or (not `inclusive`) only what is more, and less than `beyond`.
-struct Bounds {
-    lowest: f64,
-    inclusive: bool,
-    beyond: f64,
-}
-
-const TWO_31: f64 = 2_147_483_648.0;
-const TWO_32: f64 = 4_294_967_296.0;
-const TWO_63: f64 = 9_223_372_036_854_775_808.0;
-const TWO_64: f64 = 18_446_744_073_709_551_616.0;
-
-/// All bounds are exact in the type converted from.
-fn bounds(op: ToInt) -> Bounds {
-    let (lowest, inclusive, beyond) = match (op.to, op.signed, op.from) {
-        (Width::W32, true, Float::F64) => (-TWO_31 - 1.0, false, TWO_31),
-        (Width::W32, true, Float::F32) => (-TWO_31, true, TWO_31),
-        (Width::W64, true, _) => (-TWO_63, true, TWO_63),
-        (Width::W32, false, _) => (-1.0, false, TWO_32),
-        (Width::W64, false, _) => (-1.0, false, TWO_64),
-    };
-    Bounds { lowest, inclusive, beyond }
 }
 
 impl X86_64 {

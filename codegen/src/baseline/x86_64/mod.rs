@@ -15,10 +15,12 @@
 mod encode;
 mod float;
 
+use super::frames::{OFFSET, REMEMBER, RESTORE, RESTORE_STATE, advance, frame_size};
 use super::masm::{
     Address, Alu, Compare, Cond, Division, Float, FloatBinary, FloatCompare, FloatUnary, Fpr, FrameMarks, FrameOffset,
     Gpr, Label, Load, Masm, Shift, Source, Store, Target, ToFloat, ToInt, Unary, Width,
 };
+use crate::error::Error;
 use encode::{Encoder, Mem, Op, Rm};
 use wasmo_abi::trap::TrapCode;
 
@@ -122,36 +124,6 @@ impl X86_64 {
     }
 }
 
-/// Appends how far the code is from the place that was described last.
-fn advance(description: &mut Vec<u8>, from: &mut u32, to: u32) {
-    let distance = to - *from;
-    *from = to;
-    match (u8::try_from(distance), u16::try_from(distance)) {
-        (Ok(0), _) => {}
-        (Ok(distance @ 0..0x40), _) => description.push(0x40 | distance),
-        (Ok(distance), _) => description.extend_from_slice(&[0x02, distance]),
-        (_, Ok(distance)) => {
-            description.push(0x03);
-            description.extend_from_slice(&distance.to_le_bytes());
-        }
-        _ => {
-            description.push(0x04);
-            description.extend_from_slice(&distance.to_le_bytes());
-        }
-    }
-}
-
-/// Appends that the frame is `offset` bytes in size, the return address included.
-fn frame_size(description: &mut Vec<u8>, offset: u32) {
-    description.push(0x0e);
-    let mut rest = offset;
-    while rest >= 0x80 {
-        description.push(rest as u8 | 0x80);
-        rest >>= 7;
-    }
-    description.push(rest as u8);
-}
-
 impl Masm for X86_64 {
     const GPRS: &'static [Gpr] = &[RSI, RDI, RAX, R8, R9, R10, RDX, RCX];
     const FPRS: &'static [Fpr] = &[
@@ -236,8 +208,9 @@ impl Masm for X86_64 {
         }
     }
 
-    fn finish_labels(&mut self) {
+    fn finish_labels(&mut self) -> Result<(), Error> {
         self.encoder.finish_labels();
+        Ok(())
     }
 
     fn begin_function(&mut self) -> FrameMarks {
@@ -289,10 +262,8 @@ impl Masm for X86_64 {
     }
 
     fn describe_frame(marks: &FrameMarks, left: &[(u32, u32)]) -> Vec<u8> {
-        const REMEMBER: u8 = 0x0a;
-        const RESTORE: u8 = 0x0b;
-        const RBX_AT: [u8; 2] = [0x80 | 3, 2];
-        const RBX_RESTORED: u8 = 0xc0 | 3;
+        const RBX_AT: [u8; 2] = [OFFSET | 3, 2];
+        const RBX_RESTORED: u8 = RESTORE | 3;
         let mut description = Vec::with_capacity(32);
         let mut at = marks.start;
         advance(&mut description, &mut at, marks.start + 1);
@@ -308,7 +279,7 @@ impl Masm for X86_64 {
             frame_size(&mut description, 8);
             description.push(RBX_RESTORED);
             advance(&mut description, &mut at, again);
-            description.push(RESTORE);
+            description.push(RESTORE_STATE);
         }
         if let Some((probe, probed)) = marks.probe {
             advance(&mut description, &mut at, probe);
@@ -441,11 +412,9 @@ impl Masm for X86_64 {
         self.encoder.op(float::scalar(ty, 0x11), src.0, mem(to));
     }
 
-    fn add_to_memory(&mut self, at: Address, value: i32) {
-        match i8::try_from(value) {
-            Ok(value) => self.encoder.op_imm8(Op::one(0x83), 0, mem(at), value as u8),
-            Err(_) => self.encoder.op_imm32(Op::one(0x81), 0, mem(at), value),
-        }
+    fn decrement(&mut self, at: Address) {
+        // add, -1
+        self.encoder.op_imm8(Op::one(0x83), 0, mem(at), 0xff);
     }
 
     fn address(&mut self, dst: Gpr, of: Address) {
