@@ -24,6 +24,6 @@ pub struct Neighbour<'a> {
     pub context: usize,
     /// Which imported functions, of the module that is compiled, are functions that the neighbour defines.
     pub imports: &'a BTreeMap<FuncIndex, FuncIndex>,
-    /// Those of its functions that may be inlined, by their positions among the defined ones. Only functions of modules in tiers can be.
+    /// Those of its functions that may be inlined, by their positions among the defined ones.
     pub inlined: Vec<usize>,
 }

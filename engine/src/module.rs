@@ -31,6 +31,9 @@ struct ModuleInner {
     origin: Origin,
     /// Positions of the exports, ordered by name; made when somebody asks for one.
     exports_by_name: OnceLock<Vec<usize>>,
+    /// See [`Module::source`].
+    #[cfg(feature = "compiler")]
+    source: OnceLock<Option<wasmo_codegen::Source>>,
 }
 
 // Nothing of a module changes once it is made, so a panic cannot leave it half changed.
@@ -40,7 +43,15 @@ impl std::panic::RefUnwindSafe for Module {}
 impl Module {
     pub(crate) fn from_runtime(engine: Engine, runtime: Arc<wasmo_runtime::Module>, origin: Origin) -> Self {
         crate::listing::list_module(&engine, &runtime);
-        Self { inner: Arc::new(ModuleInner { engine, runtime, origin, exports_by_name: OnceLock::new() }) }
+        let inner = ModuleInner {
+            engine,
+            runtime,
+            origin,
+            exports_by_name: OnceLock::new(),
+            #[cfg(feature = "compiler")]
+            source: OnceLock::new(),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     pub(crate) fn runtime(&self) -> &Arc<wasmo_runtime::Module> {
@@ -127,6 +138,13 @@ impl Module {
             #[cfg(feature = "compiler")]
             Origin::Tiers { artifact: Some(_), .. } => None,
         }
+    }
+
+    /// The bodies of the functions of a module that was compiled as a whole, for late modules to have copies of small ones; read when first asked for.
+    #[cfg(feature = "compiler")]
+    pub(crate) fn source(&self) -> Option<&wasmo_codegen::Source> {
+        let Origin::Binary = self.inner.origin else { return None };
+        self.inner.source.get_or_init(|| wasmo_codegen::Source::new(self.inner.runtime.bytes.clone()).ok()).as_ref()
     }
 
     /// The number of bytes of machine code.

@@ -123,7 +123,7 @@ fn configs() -> [(Config, bool); 4] {
         (Tier::Auto, never, false),
         (Tier::Auto, at_once(), true),
         (Tier::Auto, apart, false),
-        (Tier::Optimized, at_once(), false),
+        (Tier::Optimized, at_once(), true),
     ];
     each.map(|(tier, tuning, inlines)| {
         let mut config = Config::new();

@@ -38,9 +38,10 @@ impl<'a, 'ctx> NeighbourUnit<'a, 'ctx> {
     pub(super) fn new(within: (&'a Ir<'ctx>, &'a DebugInfo<'ctx>), facts: &'a Neighbour<'a>, bytes: usize) -> Self {
         // The table of offsets has no room for more.
         let all = facts.source.map_or(0, |source| source.bytes().len()).saturating_add(bytes);
-        let fits = i32::try_from(all).is_ok() && facts.entries != 0;
+        let fits = i32::try_from(all).is_ok();
         let inlined = facts.inlined.iter().copied().filter(|_| fits && facts.source.is_some()).collect();
-        let side = Side::Neighbour { first_line: u32::try_from(bytes).unwrap_or(u32::MAX) };
+        let fixed = (facts.entries == 0).then_some(facts.code);
+        let side = Side::Neighbour { first_line: u32::try_from(bytes).unwrap_or(u32::MAX), fixed };
         Self { facts, unit: Unit::new(within, facts.info, inlined, Guide::None, None, side) }
     }
 
@@ -94,8 +95,8 @@ impl<'a, 'ctx> NeighbourUnit<'a, 'ctx> {
             return Ok(Callee::Direct(self.unit.function(func)));
         }
         let ir = self.unit.ir;
-        if self.facts.entries == 0 {
-            return Ok(Callee::Indirect(ir.address(self.facts.code.entry(position).ok_or_else(missing)?)?));
+        if let Some(code) = self.unit.fixed_code(position) {
+            return Ok(Callee::Indirect(ir.address(code)?));
         }
         let entry = self.facts.entries + position * size_of::<VmEntry>() + offset_of!(VmEntry, code);
         let code = ir.load(ir.types.ptr, ir.address(entry)?, 8, ir.tag(Region::Entries))?;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use inkwell::GlobalVisibility;
 use inkwell::module::Linkage;
 use inkwell::values::FunctionValue;
+use wasmo_abi::code::ModuleCode;
 use wasmo_abi::index::{FuncIndex, MemoryIndex, TypeIndex};
 use wasmo_abi::layout::VmContextLayout;
 use wasmo_abi::module::ModuleInfo;
@@ -23,12 +24,12 @@ use crate::profile::Guide;
 use super::neighbour::NeighbourUnit;
 
 /// Whose functions there are in an LLVM module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Side<'a> {
     /// The module's that is compiled.
     Own,
-    /// A neighbour's, to be inlined. Their operators have lines from here on.
-    Neighbour { first_line: u32 },
+    /// A neighbour's, to be inlined. Their operators have lines from here on. Where its functions have entries, that is where their code is found; else it stays where it is.
+    Neighbour { first_line: u32, fixed: Option<&'a ModuleCode> },
 }
 
 /// What the functions of one LLVM module share that are of the same wasm module.
@@ -49,7 +50,7 @@ pub struct Unit<'a, 'ctx> {
     /// The instance of another module whose functions may be called directly.
     pub(super) neighbour: Option<&'a NeighbourUnit<'a, 'ctx>>,
     /// Whose functions they are.
-    side: Side,
+    side: Side<'a>,
     signatures: RefCell<HashMap<TypeIndex, Rc<Signature<'ctx>>>>,
     functions: RefCell<HashMap<FuncIndex, FunctionValue<'ctx>>>,
 }
@@ -62,7 +63,7 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
         here: BTreeSet<usize>,
         guide: Guide<'a>,
         neighbour: Option<&'a NeighbourUnit<'a, 'ctx>>,
-        side: Side,
+        side: Side<'a>,
     ) -> Self {
         let layout = VmContextLayout::new(info);
         let (signatures, functions) = Default::default();
@@ -81,13 +82,21 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
     pub(super) fn line(&self, offset: u32) -> u32 {
         match self.side {
             Side::Own => offset,
-            Side::Neighbour { first_line } => first_line.saturating_add(offset),
+            Side::Neighbour { first_line, .. } => first_line.saturating_add(offset),
         }
     }
 
     /// The position of an entity that the module defines, where no code in the LLVM module can reach it but as that: what one instance imports, its neighbour may define.
     pub fn alone(&self, defined: Option<usize>) -> Option<usize> {
-        defined.filter(|_| self.side == Side::Own)
+        defined.filter(|_| matches!(self.side, Side::Own))
+    }
+
+    /// Where the code of the function at `position` is, if that is known.
+    pub(super) fn fixed_code(&self, position: usize) -> Option<usize> {
+        match self.side {
+            Side::Neighbour { fixed: Some(code), .. } => code.entry(position),
+            Side::Neighbour { fixed: None, .. } | Side::Own => None,
+        }
     }
 
     /// Whether a function is defined in this LLVM module.

@@ -93,13 +93,9 @@ pub(super) fn introduce(store: &StoreOpaque, host: InstanceId, module: &Module) 
         _ => None,
     };
     let imports = module.info().imports.iter().filter_map(defined).collect();
-    let bodies = match theirs.origin() {
-        Origin::Tiers { shared, .. } => Some(Arc::clone(shared)),
-        Origin::Binary | Origin::Artifact(_) => None,
-    };
     let context = store.runtime().instance(host).context() as usize;
     module.runtime().set_neighbour(theirs.runtime());
-    shared.set_host(crate::tier::Host::new(Arc::clone(theirs.runtime()), bodies, context, imports));
+    shared.set_host(crate::tier::Host::new(theirs.clone(), context, imports));
 }
 
 /// Without a compiler there is no such module.

@@ -116,6 +116,8 @@ fn direct<'ctx>(t: &mut FunctionTranslator<'_, 'ctx>, func: FuncIndex, stays: St
         let signature = t.unit.signature(t.unit.info.func_type_index(func));
         let callee = if t.unit.calls_directly(position) {
             Callee::Direct(t.unit.function(func))
+        } else if let Some(code) = t.unit.fixed_code(position) {
+            Callee::Indirect(t.ir.address(code)?)
         } else {
             Callee::Indirect(t.newest_code(position)?)
         };

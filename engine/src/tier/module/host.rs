@@ -3,18 +3,17 @@
 //! A late module has one instance, which is gone before its host instance is. So where code of it calls the host instance, the addresses of that instance's records, entries and
 //! context may be constants in the code. Nothing here refers to the store: a thread that optimises functions of the module may do so when the store is gone.
 
-use super::{RuntimeModule, Shared};
+use super::Shared;
+use crate::Module;
+use crate::artifact::Origin;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use wasmo_abi::index::FuncIndex;
 use wasmo_abi::module::Body;
-use wasmo_codegen::Neighbour;
+use wasmo_codegen::{Neighbour, Source};
 
 /// See the [module](self).
 pub(crate) struct Host {
-    module: RuntimeModule,
-    /// What is known of a module in tiers, with the bodies of its functions.
-    shared: Option<Arc<Shared>>,
+    module: Module,
     /// The address of the instance's context.
     context: usize,
     imports: BTreeMap<FuncIndex, FuncIndex>,
@@ -22,19 +21,14 @@ pub(crate) struct Host {
 
 impl Host {
     /// The instance of `module` whose context is at `context`. `imports` are the functions that the late module imports and that this module defines, by their indices there.
-    pub(crate) fn new(
-        module: RuntimeModule,
-        shared: Option<Arc<Shared>>,
-        context: usize,
-        imports: BTreeMap<FuncIndex, FuncIndex>,
-    ) -> Self {
-        Self { module, shared, context, imports }
+    pub(crate) fn new(module: Module, context: usize, imports: BTreeMap<FuncIndex, FuncIndex>) -> Self {
+        Self { module, context, imports }
     }
 
     /// The function whose code, as others call it, is at `address`, and its position among the defined ones.
     pub(super) fn function_at(&self, address: usize) -> Option<(FuncIndex, usize)> {
-        let position = self.module.defined_at(address)?;
-        Some((self.module.info.func_of_defined(position), position))
+        let position = self.module.runtime().defined_at(address)?;
+        Some((self.module.info().func_of_defined(position), position))
     }
 
     /// Whether the late module imports functions that the host instance's module defines.
@@ -44,24 +38,32 @@ impl Host {
 
     /// The position of the function that an imported one is.
     pub(super) fn imported(&self, func: FuncIndex) -> Option<usize> {
-        self.module.info.defined_func(*self.imports.get(&func)?)
+        self.module.info().defined_func(*self.imports.get(&func)?)
     }
 
     /// The size of a function's body in bytes.
     pub(super) fn body_size(&self, position: usize) -> usize {
-        self.module.info.bodies.get(position).map_or(usize::MAX, Body::size)
+        self.module.info().bodies.get(position).map_or(usize::MAX, Body::size)
+    }
+
+    /// The module with the bodies of its functions, unless they are in an artefact. Where code counts for a profile, what is not called is not counted, so that there are none to
+    /// be inlined.
+    fn source(&self) -> Option<&Source> {
+        match self.module.origin() {
+            Origin::Tiers { shared, .. } => shared.source.get().ok().filter(|source| source.counters().is_none()),
+            Origin::Binary => self.module.source(),
+            Origin::Artifact(_) => None,
+        }
     }
 
     /// What the compiler is told, and which functions it may inline.
     pub(super) fn neighbour(&self, inlined: Vec<usize>) -> Neighbour<'_> {
-        let bodies = self.shared.as_ref().filter(|_| !inlined.is_empty());
-        // Where code counts for a profile, what is not called is not counted.
-        let source = bodies.and_then(|shared| shared.source.get().ok()).filter(|source| source.counters().is_none());
+        let module = self.module.runtime();
         Neighbour {
-            info: &self.module.info,
-            source,
-            code: &self.module.code,
-            entries: self.module.tiers.as_ref().map_or(0, |tiers| tiers.entries.base() as usize),
+            info: &module.info,
+            source: if inlined.is_empty() { None } else { self.source() },
+            code: &module.code,
+            entries: module.tiers.as_ref().map_or(0, |tiers| tiers.entries.base() as usize),
             context: self.context,
             imports: &self.imports,
             inlined,
