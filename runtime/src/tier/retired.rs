@@ -26,7 +26,7 @@ use crate::trap::search::each_word;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// A guest's stack is not searched before so many bytes were retired since the last time.
@@ -37,22 +37,30 @@ const DEPTH_PART: usize = 8;
 
 /// The modules in tiers that a store has instances of, by address, and how many.
 #[derive(Debug, Default)]
-pub(crate) struct Users(Mutex<BTreeMap<usize, usize>>);
+pub(crate) struct Users {
+    counts: Mutex<BTreeMap<usize, usize>>,
+    /// Whether there ever were some since all were gone, for the store's own thread: stores that come and go by the million mostly have none.
+    any: AtomicBool,
+}
 
 impl Users {
     fn counts(&self) -> MutexGuard<'_, BTreeMap<usize, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The store is making an instance of the module.
     pub(crate) fn enter(&self, module: &Arc<Module>) {
         if module.tiers.is_some() {
+            self.any.store(true, Ordering::Relaxed);
             *self.counts().entry(Arc::as_ptr(module) as usize).or_default() += 1;
         }
     }
 
     /// An instance of the module is gone while the store lives.
     pub(crate) fn leave(&self, module: &Arc<Module>) {
+        if !self.any.load(Ordering::Relaxed) {
+            return;
+        }
         let (mut counts, address) = (self.counts(), Arc::as_ptr(module) as usize);
         match counts.get_mut(&address) {
             Some(count) if *count > 1 => *count -= 1,
@@ -62,7 +70,10 @@ impl Users {
 
     /// All instances are gone.
     pub(crate) fn clear(&self) {
-        self.counts().clear();
+        if self.any.load(Ordering::Relaxed) {
+            self.any.store(false, Ordering::Relaxed);
+            self.counts().clear();
+        }
     }
 
     fn has(&self, module: &Weak<Module>) -> bool {
