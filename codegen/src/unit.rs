@@ -257,10 +257,25 @@ impl Compiler {
         request: &Request<'_>,
         stop: &dyn Fn() -> bool,
     ) -> Result<NewCode, Error> {
-        let object = match self.baseline(source, request)? {
+        let quick = request.tier == Tier::LiftOff && request.osr.is_empty();
+        let object = if quick { self.baseline(source, &request.functions)? } else { None };
+        let object = match object {
             Some(object) => object,
             None => self.with_llvm(source, request, stop)?,
         };
+        self.linked(source, object)
+    }
+
+    /// Makes lift-off code of functions, by their positions among the defined ones, as far as that takes next to no time and stack: without LLVM. `None` when it cannot be had.
+    ///
+    /// # Errors
+    /// As [`Compiler::compile_unit`].
+    pub fn compile_quickly(&self, source: &Source, functions: &[usize]) -> Result<Option<NewCode>, Error> {
+        let object = self.baseline(source, functions)?;
+        object.map(|object| self.linked(source, object)).transpose()
+    }
+
+    fn linked(&self, source: &Source, object: Object) -> Result<NewCode, Error> {
         let linked = link_object(self.target.arch(), &object)?;
         let info = source.info();
         let position = |func: FuncIndex| {
@@ -279,9 +294,8 @@ impl Compiler {
     }
 
     /// Lift-off code without LLVM; `None` when that cannot be had.
-    fn baseline(&self, source: &Source, request: &Request<'_>) -> Result<Option<Object>, Error> {
-        let plain = request.tier == Tier::LiftOff && request.osr.is_empty() && source.counters.is_none();
-        if !plain || !baseline::supports(&self.tunables) {
+    fn baseline(&self, source: &Source, functions: &[usize]) -> Result<Option<Object>, Error> {
+        if source.counters.is_some() || !baseline::supports(&self.tunables) {
             return Ok(None);
         }
         let input = baseline::Input {
@@ -290,7 +304,7 @@ impl Compiler {
             bytes: &source.bytes,
             validated: source.validated.load(Ordering::Acquire),
         };
-        let mut functions = request.functions.clone();
+        let mut functions = functions.to_vec();
         functions.sort_unstable();
         functions.dedup();
         baseline::compile(self.target.arch(), input, &functions)

@@ -22,9 +22,9 @@ fn engine(tuning: Tuning) -> (Engine, Events) {
     (Engine::new(&config).unwrap(), events)
 }
 
-/// Optimised at the first chance, while the guest waits.
+/// Optimised at the first chance, while the guest waits. Nothing is compiled before it is called.
 fn at_once() -> Tuning {
-    Tuning { budget: 0, budget_while_waiting: 0, synchronous: true, ahead: false, ..Tuning::default() }
+    Tuning { budget: 0, budget_while_waiting: 0, synchronous: true, ahead: false, small_module: 0, ..Tuning::default() }
 }
 
 /// Optimised at the first chance, in the background.
@@ -34,7 +34,7 @@ fn soon() -> Tuning {
 
 /// Never optimised.
 fn never() -> Tuning {
-    Tuning { budget: i32::MAX, ahead: false, ..Tuning::default() }
+    Tuning { budget: i32::MAX, ..at_once() }
 }
 
 fn count(events: &Events, which: impl Fn(&TierEvent) -> bool) -> usize {
@@ -330,6 +330,33 @@ fn nothing_is_compiled_before_it_is_called() -> Result<()> {
     // The start function and what it calls, in one piece.
     let pieces = |event: &TierEvent| matches!(event, TierEvent::LiftOff { functions: 2, .. });
     assert_eq!((count(&events, pieces), events.lock().unwrap().len()), (1, 1));
+    Ok(())
+}
+
+#[test]
+fn small_modules_are_compiled_when_they_are_added() -> Result<()> {
+    let (engine, events) = engine(Tuning { small_module: Tuning::default().small_module, ..never() });
+    let (mut store, instance) = world(&engine)?;
+    let made = |functions: usize| {
+        let events = std::mem::take(&mut *events.lock().unwrap());
+        assert!(events.iter().all(|event| matches!(event, TierEvent::LiftOff { waited: false, .. })), "{events:?}");
+        let sizes: Vec<_> = events
+            .iter()
+            .filter_map(|event| if let TierEvent::LiftOff { functions, .. } = event { Some(*functions) } else { None })
+            .collect();
+        assert_eq!(sizes, vec![functions; usize::from(functions > 0)]);
+    };
+    let late = instance.add_module(&mut store, LOOP)?;
+    made(4);
+    assert_eq!(call(&mut store, late, "double", 100)?, 2 * sum(100));
+    made(0);
+    // What has a vector is LLVM's, and what is large may never be called.
+    let with_vector = LOOP.replace("(func $sum", "(func (drop (v128.const i64x2 0 0))) (func $sum");
+    instance.add_module(&mut store, &with_vector)?;
+    made(0);
+    let large = LOOP.replace("(func $sum", &format!("(func {}) (func $sum", "(nop)".repeat(20_000)));
+    instance.add_module(&mut store, &large)?;
+    made(0);
     Ok(())
 }
 

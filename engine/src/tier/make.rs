@@ -53,7 +53,7 @@ pub(crate) fn in_tiers(engine: &Engine, binary: Vec<u8>, place: Option<(&Cache, 
     Ok(module(engine, info, code, bytes, entries, shared))
 }
 
-/// Makes a late module of which nothing is compiled, not even thunks, since the engine has them. All its code, and its stubs, count towards `ration`.
+/// Makes a late module of which nothing is compiled unless it is small, and no thunks are, since the engine has them. All its code, and its stubs, count towards `ration`.
 ///
 /// # Errors
 /// When the module is malformed or invalid, there is no memory for its entries, or it is not to have so many.
@@ -74,6 +74,7 @@ pub(crate) fn late(engine: &Engine, tier: Tier, binary: &[u8], ration: Ration) -
     let thunks = vec![None; info.types.len()];
     let code = ModuleCode { entries: Table::default(), base: 0, thunks, units: Vec::new(), owner: Arc::new(()) };
     let runtime = wasmo_runtime::Module::in_tiers(info, code, bytes, engine.types(), tiers);
+    shared.lift_off_small(&runtime);
     Ok(Module::from_runtime(engine.clone(), runtime, Origin::Tiers { shared, artifact: None }))
 }
 

@@ -20,7 +20,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use wasmo_abi::artifact::checksum;
 use wasmo_abi::tier::LoopIndex;
-use wasmo_codegen::{Callees, Observer, PlacedCode, Request, Source};
+use wasmo_codegen::{Callees, NewCode, Observer, PlacedCode, Request, Source};
 use wasmo_runtime::Failure;
 use wasmo_runtime::code_memory::CodePiece;
 use wasmo_runtime::module::NewUnit;
@@ -306,12 +306,45 @@ impl Shared {
             Ok(result) => result.map_err(CompileError::from)?,
             Err(_) => return Err(internal("the compiler panicked")),
         };
+        self.place(request.tier, started, new)
+    }
+
+    /// Puts new code to where it can be executed.
+    fn place(&self, tier: wasmo_abi::tier::Tier, started: Instant, new: NewCode) -> Result<Made> {
         if let Some(ration) = &self.ration {
-            ration.spend(request.tier, started.elapsed());
+            ration.spend(tier, started.elapsed());
             ration.take(new.contents().len())?;
         }
         let piece = Arc::new(self.engine.code_memory().place(new.contents(), new.align())?);
         Ok(Made { code: new.at(piece.address()), piece })
+    }
+
+    /// Makes lift-off code of all functions at once if there is little to do, in the time that it takes to do so for one. Otherwise, and when it fails, they stay as they are: whoever calls one
+    /// finds out why.
+    pub(super) fn lift_off_small(&self, module: &RuntimeModule) {
+        let (Ok(compiler), Ok(source)) = (self.engine.compiler(), self.source.get()) else { return };
+        let functions: Vec<usize> = (0..source.info().bodies.len()).collect();
+        let bytes: usize = functions.iter().map(|&function| source.body_size(function)).sum();
+        if functions.is_empty() || bytes > self.tuning.small_module {
+            return;
+        }
+        let started = Instant::now();
+        let new = catch_unwind(AssertUnwindSafe(|| compiler.compile_quickly(source, &functions)));
+        let Ok(Ok(Some(new))) = new else { return };
+        let tier = wasmo_abi::tier::Tier::LiftOff;
+        self.mark(&functions, Stage::LiftingOff);
+        // Nobody knows the module yet.
+        let placed = self.place(tier, started, new).map(|made| {
+            let code = made.code.unit.size;
+            self.publish(module, tier, made);
+            code
+        });
+        self.mark(&functions, if placed.is_ok() { Stage::LiftOff } else { Stage::New });
+        if let Ok(code) = placed {
+            let func = module.info.func_of_defined(0).0;
+            let (functions, took) = (functions.len(), started.elapsed());
+            self.report(&TierEvent::LiftOff { func, functions, code, took, waited: false });
+        }
     }
 
     /// Compiles all functions that have no code, on this thread, which has a stack for it.

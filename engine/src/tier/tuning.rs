@@ -28,6 +28,8 @@ pub struct Tuning {
     pub lift_off_bytes: usize,
     /// The most functions that are.
     pub lift_off_functions: usize,
+    /// Late modules with no more bytes of bodies than this are compiled as a whole when they are added, where that takes no longer than a call of a function without code: by the baseline compiler.
+    pub small_module: usize,
     /// Whether threads in the background compile functions before they are called, in the order in which calls to them stand in the code.
     pub ahead: bool,
     /// How long a run that goes on with what earlier runs have compiled does without the compiler, unless a function has no code. LLVM takes long to load, and slows a guest on another
@@ -54,6 +56,7 @@ impl Default for Tuning {
             optimizing_time: Duration::from_secs(10),
             lift_off_bytes: 2 << 10,
             lift_off_functions: 8,
+            small_module: 16 << 10,
             ahead: true,
             without_compiler: Duration::from_millis(200),
             quiet: Duration::from_secs(3),

@@ -1,7 +1,7 @@
 //! [`Workers`]: the threads that compile in the background for all modules of an engine.
 //!
 //! Work is taken in this order: what guests have generated and is hot, what else is hot, what may be called next; the last two the other way round as long as guests keep waiting for functions that have no code yet, which is
-//! how programs start: then nothing hot runs for long. But what is hot never waits longer than [`PATIENCE`]. A worker holds nothing alive: work for a module that is gone is dropped.
+//! how programs start: then nothing hot runs for long. But what is hot never waits longer than [`PATIENCE`], and what guests have generated waits for nothing else: there is one thread more for it when all are busy. A worker holds nothing alive: work for a module that is gone is dropped.
 //!
 //! What is to be done when all is quiet ([`Workers::when_quiet`]) has a thread of its own, made when its time has come, so that what becomes hot meanwhile does not wait for it.
 //!
@@ -44,6 +44,8 @@ struct Queue {
     hot: VecDeque<(Instant, Task)>,
     ahead: VecDeque<Task>,
     threads: usize,
+    /// Whether there is one more, for what guests have generated.
+    has_another: bool,
     idle: usize,
     /// How many threads do work that is hot.
     busy: usize,
@@ -132,6 +134,17 @@ struct Shared {
     closed: AtomicBool,
 }
 
+impl Shared {
+    /// Something hot is done.
+    fn is_done(&self) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.busy -= 1;
+        queue.active = Some(Instant::now());
+        drop(queue);
+        self.done.notify_all();
+    }
+}
+
 /// The threads; they end some time after this is dropped.
 pub(crate) struct Workers {
     shared: Arc<Shared>,
@@ -212,9 +225,21 @@ impl Workers {
         }
         if queue.idle == 0 && queue.threads < self.most {
             self.start_thread(&mut queue);
+        } else if queue.idle == 0 && urgency == Urgency::Generated && !queue.has_another {
+            self.start_another(&mut queue);
         }
         drop(queue);
         self.shared.changed.notify_one();
+    }
+
+    /// Starts a thread for what guests have generated, as long as there is any: the others may be busy with something large for seconds.
+    fn start_another(&self, queue: &mut Queue) {
+        let shared = Arc::downgrade(&self.shared);
+        let thread = std::thread::Builder::new()
+            .name("wasmo-generated".to_owned())
+            .stack_size(Compiler::STACK_SIZE)
+            .spawn(move || work_on_generated(&shared));
+        queue.has_another = thread.is_ok();
     }
 
     fn start_thread(&self, queue: &mut Queue) {
@@ -281,6 +306,25 @@ impl Drop for Workers {
     }
 }
 
+fn work_on_generated(shared: &Weak<Shared>) {
+    let Some(shared) = shared.upgrade() else { return };
+    let next = || {
+        let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let task = if queue.has_ended() { None } else { queue.generated.pop_front() };
+        match task {
+            Some(_) => queue.busy += 1,
+            None => queue.has_another = false,
+        }
+        task
+    };
+    while let Some(task) = next() {
+        let Some(busy) = Busy::begin() else { return };
+        task();
+        drop(busy);
+        shared.is_done();
+    }
+}
+
 fn work(shared: &Weak<Shared>) {
     // A thread that nobody gives work to holds the queue, which is small, and ends when it is closed.
     let Some(shared) = shared.upgrade() else { return };
@@ -313,11 +357,7 @@ fn work(shared: &Weak<Shared>) {
         task();
         drop(busy);
         if urgency != Urgency::Ahead {
-            let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            queue.busy -= 1;
-            queue.active = Some(Instant::now());
-            drop(queue);
-            shared.done.notify_all();
+            shared.is_done();
         }
     }
 }
