@@ -1,4 +1,4 @@
-//! [`InTiers`]: one module whose functions are compiled while it runs. What is optimised together is in `hot`, what late modules know of their host instance in `host`.
+//! [`InTiers`]: one module whose functions are compiled while it runs. What is done about hot functions is in `hot`, what late modules know of their host instance in `host`.
 
 mod host;
 mod hot;
@@ -25,8 +25,6 @@ use wasmo_runtime::Failure;
 use wasmo_runtime::code_memory::CodePiece;
 use wasmo_runtime::module::NewUnit;
 use wasmo_runtime::tier::{Compile, Entries};
-
-use hot::HotUnit;
 
 /// When all functions of a module are compiled one after the other, a unit is full once their bodies have so many bytes.
 const TOGETHER: usize = 16 << 10;
@@ -534,71 +532,6 @@ impl Shared {
         let urgency = if self.ration.is_some() { Urgency::Generated } else { Urgency::Hot };
         self.engine.tier_workers().submit(urgency, Box::new(task));
         None
-    }
-
-    /// Optimises the function at `position`, with what it calls often, and the variant of it that begins at `at`.
-    fn optimize(self: &Arc<Self>, module: &RuntimeModule, position: usize, whole: bool, at: Option<LoopIndex>) {
-        let started = Instant::now();
-        let HotUnit { mut functions, callees, neighbour } = self.hot_unit(module, position);
-        // Of a unit that cannot be compiled, so many functions are tried again.
-        let least = usize::from(whole);
-        if !whole {
-            functions.remove(0);
-        }
-        let osr: Vec<_> = at.map(|at| (position, at)).into_iter().collect();
-        let tier = wasmo_abi::tier::Tier::Optimized;
-        self.mark(&functions, Stage::Optimizing);
-        let mut request = Request { tier, functions: functions.clone(), osr: osr.clone(), callees, neighbour };
-        let mut made = self.make(&request);
-        if made.is_err() && (functions.len() > least || request.neighbour.is_some()) {
-            request.neighbour = None;
-            self.mark(&functions.split_off(least.min(functions.len())), Stage::LiftOff);
-            request.functions.clone_from(&functions);
-            made = self.make(&request);
-        }
-        let mut state = self.state();
-        for &function in &functions {
-            if let Some(stage) = state.stages.get_mut(function) {
-                *stage = Stage::Final;
-            }
-        }
-        let (code, failed) = match made {
-            Ok(new) => {
-                let code = new.code.unit.size;
-                for &(position, at, address) in &new.code.osr {
-                    state.variants.insert((position, at), Variant::At(address));
-                }
-                // While the state is locked: whoever finds the functions to be final finds their code as well.
-                self.publish(module, tier, new);
-                (code, false)
-            }
-            Err(error) => {
-                tracing::warn!(func = module.info.func_of_defined(position).0, %error, "a function stays in lift-off code");
-                for &(position, at) in &osr {
-                    state.variants.insert((position, at), Variant::Failed);
-                }
-                (0, true)
-            }
-        };
-        drop(state);
-        wasmo_runtime::tier::reclaim();
-        self.when_quiet(module);
-        let func = module.info.func_of_defined(position).0;
-        if failed {
-            self.report(&TierEvent::Kept { func });
-            return;
-        }
-        let (functions, at, took) = (functions.len(), at.map(|at| at.0), started.elapsed());
-        self.report(&TierEvent::Optimized { func, functions, at, code, took });
-    }
-
-    fn mark(&self, functions: &[usize], stage: Stage) {
-        let mut state = self.state();
-        for &function in functions {
-            if let Some(place) = state.stages.get_mut(function) {
-                *place = stage;
-            }
-        }
     }
 }
 

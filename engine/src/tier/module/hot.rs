@@ -1,23 +1,98 @@
-//! [`HotUnit`]: what is optimised together with a hot function.
+//! What is done about a hot function: what is optimised together with it ([`HotUnit`]), and that it is.
 
-use super::{RuntimeModule, Shared, Stage, entries};
-use wasmo_codegen::{Callees, Guess, Neighbour};
+use super::{RuntimeModule, Shared, Stage, Variant, entries};
+use crate::tier::TierEvent;
+use std::sync::Arc;
+use std::time::Instant;
+use wasmo_abi::tier::LoopIndex;
+use wasmo_codegen::{Callees, Guess, Neighbour, Request};
 
 /// See [`Shared::hot_unit`].
-pub(super) struct HotUnit<'a> {
+struct HotUnit<'a> {
     /// The functions, by their positions; the hot one first.
-    pub(super) functions: Vec<usize>,
+    functions: Vec<usize>,
     /// What their calls through tables are guessed to call.
-    pub(super) callees: Callees,
+    callees: Callees,
     /// The instance that a late module was added to, with its functions that may be inlined.
-    pub(super) neighbour: Option<Neighbour<'a>>,
+    neighbour: Option<Neighbour<'a>>,
 }
 
 impl Shared {
+    /// Optimises the function at `position`, with what it calls often, and the variant of it that begins at `at`.
+    pub(super) fn optimize(
+        self: &Arc<Self>,
+        module: &RuntimeModule,
+        position: usize,
+        whole: bool,
+        at: Option<LoopIndex>,
+    ) {
+        let started = Instant::now();
+        let HotUnit { mut functions, callees, neighbour } = self.hot_unit(module, position);
+        // Of a unit that cannot be compiled, so many functions are tried again.
+        let least = usize::from(whole);
+        if !whole {
+            functions.remove(0);
+        }
+        let osr: Vec<_> = at.map(|at| (position, at)).into_iter().collect();
+        let tier = wasmo_abi::tier::Tier::Optimized;
+        self.mark(&functions, Stage::Optimizing);
+        let mut request = Request { tier, functions: functions.clone(), osr: osr.clone(), callees, neighbour };
+        let mut made = self.make(&request);
+        if made.is_err() && (functions.len() > least || request.neighbour.is_some()) {
+            request.neighbour = None;
+            self.mark(&functions.split_off(least.min(functions.len())), Stage::LiftOff);
+            request.functions.clone_from(&functions);
+            made = self.make(&request);
+        }
+        let mut state = self.state();
+        for &function in &functions {
+            if let Some(stage) = state.stages.get_mut(function) {
+                *stage = Stage::Final;
+            }
+        }
+        let (code, failed) = match made {
+            Ok(new) => {
+                let code = new.code.unit.size;
+                for &(position, at, address) in &new.code.osr {
+                    state.variants.insert((position, at), Variant::At(address));
+                }
+                // While the state is locked: whoever finds the functions to be final finds their code as well.
+                self.publish(module, tier, new);
+                (code, false)
+            }
+            Err(error) => {
+                tracing::warn!(func = module.info.func_of_defined(position).0, %error, "a function stays in lift-off code");
+                for &(position, at) in &osr {
+                    state.variants.insert((position, at), Variant::Failed);
+                }
+                (0, true)
+            }
+        };
+        drop(state);
+        wasmo_runtime::tier::reclaim();
+        self.when_quiet(module);
+        let func = module.info.func_of_defined(position).0;
+        if failed {
+            self.report(&TierEvent::Kept { func });
+            return;
+        }
+        let (functions, at, took) = (functions.len(), at.map(|at| at.0), started.elapsed());
+        self.report(&TierEvent::Optimized { func, functions, at, code, took });
+    }
+
+    pub(super) fn mark(&self, functions: &[usize], stage: Stage) {
+        let mut state = self.state();
+        for &function in functions {
+            if let Some(place) = state.stages.get_mut(function) {
+                *place = stage;
+            }
+        }
+    }
+
     /// The function at `position` and those that it calls, directly or through one another, and that are warm or small, so that they can be inlined; they are marked. Small ones are
     /// compiled once more with each function that calls them. With them come guesses of what their calls through tables call, which is called often likewise. Of the functions of
     /// a late module's host instance, small ones come with them, to be inlined; calls of others are direct.
-    pub(super) fn hot_unit(&self, module: &RuntimeModule, position: usize) -> HotUnit<'_> {
+    fn hot_unit(&self, module: &RuntimeModule, position: usize) -> HotUnit<'_> {
         let (mut functions, mut guesses) = (vec![position], Callees::new());
         let (Some(entries), Ok(source)) = (entries(module), self.source.get()) else {
             return HotUnit { functions, callees: guesses, neighbour: None };
