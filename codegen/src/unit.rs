@@ -7,6 +7,7 @@
 use crate::baseline;
 use crate::compiler::Compiler;
 use crate::error::{Error, ErrorKind};
+use crate::image::PartialArtifact;
 use crate::image::link::{LinkedObject, link_object};
 use crate::job::Job;
 use crate::neighbour::Neighbour;
@@ -24,7 +25,7 @@ use wasmo_abi::index::FuncIndex;
 use wasmo_abi::layout::VmContextLayout;
 use wasmo_abi::module::{Body, ModuleInfo};
 use wasmo_abi::table::Bytes;
-use wasmo_abi::tier::{LoopIndex, Tier};
+use wasmo_abi::tier::{Learned, LoopIndex, Progress, Tier};
 use wasmparser::{FuncValidatorAllocations, Operator};
 
 /// Functions with bodies of more bytes than this are optimised with less effort: the time that LLVM takes grows faster than they do.
@@ -344,28 +345,50 @@ impl Compiler {
         job.object(&partition, stop)?.ok_or_else(given_up)
     }
 
+    fn thunk_objects(&self, source: &Source) -> Result<Vec<Arc<Object>>, Error> {
+        let thunks = thunk_types(source.info());
+        if thunks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let phases = Phases::default();
+        let job = Job {
+            compiler: self,
+            parsed: &source.parsed,
+            bytes: &source.bytes,
+            observer: &(),
+            phases: &phases,
+            guide: Guide::None,
+        };
+        let objects = job.run(&[Partition { effort: Effort::LiftOff, thunks, ..Partition::default() }])?;
+        Ok(objects.into_iter().map(Arc::new).collect())
+    }
+
+    /// An artefact with lift-off code of all functions of the module in `source`, which will not be replaced.
+    ///
+    /// # Errors
+    /// As [`Compiler::compile_unit`].
+    pub fn lift_off_artifact(&self, source: &Source) -> Result<Vec<u8>, Error> {
+        let info = source.info();
+        let whole = PartialArtifact::new(self, source, &self.thunk_objects(source)?)?;
+        let settled = Learned { progress: Progress::Settled, left: 0 };
+        let mut objects = Vec::with_capacity(info.bodies.len());
+        // Each alone, as if it had been called.
+        for position in 0..info.bodies.len() {
+            let (tier, functions) = (Tier::LiftOff, vec![position]);
+            let request = Request { tier, functions, osr: Vec::new(), callees: Callees::new(), neighbour: None };
+            objects.push(self.compile_unit(source, &request, &|| false)?.object);
+        }
+        let learned = objects.iter().map(|_| settled).collect();
+        whole.add(info, &objects)?.write(info, &learned)
+    }
+
     /// The thunks that a module needs, the code that they are, and the objects with that code.
     ///
     /// # Errors
     /// As [`Compiler::compile_unit`].
     pub fn module_thunks(&self, source: &Source) -> Result<(ModuleCode, Vec<Arc<Object>>), Error> {
         let info = source.info();
-        let thunks = thunk_types(info);
-        let objects = if thunks.is_empty() {
-            Vec::new()
-        } else {
-            let phases = Phases::default();
-            let job = Job {
-                compiler: self,
-                parsed: &source.parsed,
-                bytes: &source.bytes,
-                observer: &(),
-                phases: &phases,
-                guide: Guide::None,
-            };
-            job.run(&[Partition { effort: Effort::LiftOff, thunks, ..Partition::default() }])?
-        };
-        let objects: Vec<Arc<Object>> = objects.into_iter().map(Arc::new).collect();
+        let objects = self.thunk_objects(source)?;
         let code = crate::orc::link::link(&self.session()?, &objects, info.types.len(), 0, 0)?;
         Ok((code, objects))
     }

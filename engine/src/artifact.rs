@@ -22,6 +22,7 @@
 mod contents;
 mod info;
 mod known;
+mod settled;
 
 pub use contents::{ArtifactContents, ArtifactFunction, ArtifactHalf};
 pub use info::ArtifactInfo;
@@ -90,7 +91,7 @@ impl Module {
     /// [`Module::deserialize_file`] is the better way.
     ///
     /// # Errors
-    /// When the bytes are no artefact, are damaged, or are for another version, machine or configuration.
+    /// When the bytes are no artefact, are damaged, have code for some functions only, or are for another version, machine or configuration.
     ///
     /// # Safety
     /// An artefact is machine code, and what is in it will run with all rights of this process. The bytes must come from those functions of wasmo, by a way that nobody
@@ -154,7 +155,7 @@ impl Module {
     fn from_artifact(engine: &Engine, artifact: Artifact, cache: Option<&Cache>) -> Result<Self> {
         engine.check_tunables(&artifact.header().tunables)?;
         let artifact = Arc::new(artifact);
-        let load = || artifact.load(engine.types());
+        let load = || settled::load(engine, &artifact);
         let runtime = match cache {
             Some(cache) => load_known(cache, &artifact, load)?,
             None => load()?,

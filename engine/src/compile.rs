@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use std::borrow::Cow;
 use std::path::Path;
 use wasmo_abi::module::ModuleInfo;
+use wasmo_abi::table::Bytes;
 use wasmo_codegen::CompiledModule;
 
 /// Watches a compilation, and may stop it; see [`Module::new_with_observer`]. Called from the threads that compile.
@@ -193,6 +194,21 @@ impl Engine {
         observer: &dyn CompileObserver,
     ) -> Result<Vec<u8>> {
         self.precompile(bytes, Some(profile), observer)
+    }
+
+    /// As [`Engine::precompile_module`], with the code that functions have at first where the configuration is [`Tier::LiftOff`]. It is for tests, which try that code on machines
+    /// without compiler.
+    ///
+    /// # Errors
+    /// As [`Module::new`].
+    #[doc(hidden)]
+    pub fn precompile_lift_off(&self, bytes: &[u8]) -> Result<Vec<u8>> {
+        let binary = to_binary(bytes)?;
+        check_memories(self, &binary)?;
+        let compiler = self.compiler()?;
+        let source = wasmo_codegen::Source::new(Bytes::from(binary.into_owned())).map_err(CompileError::from)?;
+        source.validate(compiler.threads()).map_err(CompileError::from)?;
+        Ok(compiler.lift_off_artifact(&source).map_err(CompileError::from)?)
     }
 
     fn precompile(&self, bytes: &[u8], profile: Option<&Profile>, observer: &dyn CompileObserver) -> Result<Vec<u8>> {

@@ -25,6 +25,6 @@ mod watchdog;
 pub use expected::{ExpectedFailures, ListError};
 #[cfg(feature = "compiler")]
 pub use modules::{Artifacts, Compiled, Profiled, Resumed};
-pub use modules::{Bundle, Modules, Refusal};
+pub use modules::{Bundle, Code, Modules, Refusal};
 pub use report::{Failure, Report};
 pub use script::Script;

