@@ -259,10 +259,10 @@ impl<M: Masm> Generator<'_, M> {
 
     /// Counts values that code is written for, more of them than there are in the function's text.
     pub(super) fn carry(&mut self, values: usize) -> Result<(), Error> {
-        self.carried += values;
-        if self.carried > MAX_CARRIED {
+        if self.carried + values > MAX_CARRIED {
             return Err(Error::new(ErrorKind::Limit, "the branches of a function carry too many values"));
         }
+        self.carried += values;
         Ok(())
     }
 

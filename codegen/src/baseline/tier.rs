@@ -47,14 +47,13 @@ impl<M: Masm> Generator<'_, M> {
     pub(super) fn count_round(&mut self) -> Result<(), Error> {
         let at = LoopIndex(self.begun_loops);
         self.begun_loops += 1;
-        // More does not fit the spill area; such a function is left when it is called again.
-        if self.locals.len() + self.stack.len() > MAX_VALUES {
+        // More does not fit the spill area, or would need too much code; such a function is left when it is called again.
+        if self.locals.len() + self.stack.len() > MAX_VALUES || self.carry(self.stack.len()).is_err() {
             return Ok(());
         }
         let (label, back) = (self.masm.new_label(), self.masm.new_label());
         self.take_from_budget(label)?;
         self.masm.bind(back);
-        self.carry(self.stack.len())?;
         self.cold.push(Cold::Round { label, back, offset: self.offset, at, operands: self.stack.clone() });
         Ok(())
     }

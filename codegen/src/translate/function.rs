@@ -85,6 +85,8 @@ pub struct FunctionTranslator<'a, 'ctx> {
     pub(super) accessed: Accessed<'ctx>,
     /// Where lift-off code is left; made for the first loop.
     pub(super) exit: Option<Exit<'ctx>>,
+    /// How many operands code was written for to hand them over there.
+    pub(super) handed_over: usize,
     pub(super) reuse: Reuse<'ctx>,
     /// Loads from linear memory.
     pub(super) loads: Vec<InstructionValue<'ctx>>,
@@ -181,6 +183,7 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
             edge_values: 0,
             accessed: Accessed::default(),
             exit: None,
+            handed_over: 0,
             reuse: Reuse::default(),
             loads: Vec::new(),
             helper_values: None,

@@ -28,6 +28,9 @@ use crate::ir::builder::{int, pointer};
 use crate::ir::signature::{Callee, Signature};
 use crate::ir::tbaa::Region;
 
+/// The most operands that code is written for to hand them over, at all loops of a function.
+const MAX_HANDED_OVER: usize = 1 << 16;
+
 /// The variables of a function.
 #[derive(Debug)]
 pub(super) enum Locals<'ctx> {
@@ -173,10 +176,12 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
 
     /// Counts a round of the loop at whose head the builder stands, in lift-off code, and leaves it when the helper says so.
     pub(super) fn count_round(&mut self, at: LoopIndex) -> Result<(), Error> {
-        // More does not fit the spill area; such a function is left when it is called again.
-        if !self.counts() || self.locals.len() + self.stack.len() > MAX_VALUES {
+        // More does not fit the spill area, or would need too much code; such a function is left when it is called again.
+        let handed_over = self.handed_over + self.stack.len();
+        if !self.counts() || self.locals.len() + self.stack.len() > MAX_VALUES || handed_over > MAX_HANDED_OVER {
             return Ok(());
         }
+        self.handed_over = handed_over;
         self.locate();
         let (answer, go_on) = self.take_from_budget(at.0)?;
         let code = pointer(self.helper_result(answer, self.ir.types.ptr)?)?;
