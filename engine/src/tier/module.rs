@@ -9,7 +9,7 @@ use super::learner::{Learner, Outlook};
 use super::source::LazySource;
 use super::stack::on_large_stack;
 use super::tuning::Tuning;
-use super::workers::{Busy, Urgency};
+use super::workers::{Busy, Heat, Urgency};
 use super::{Tier, TierEvent};
 use crate::error::internal;
 use crate::late_link::Ration;
@@ -65,6 +65,8 @@ enum Variant {
 struct State {
     stages: Vec<Stage>,
     variants: HashMap<(usize, LoopIndex), Variant>,
+    /// How much code is wanted that waits to be made: of functions as a whole, and of variants.
+    heats: HashMap<(usize, Option<LoopIndex>), Arc<Heat>>,
 }
 
 /// What the functions of one module have in common: the runtime's and the workers' view of it.
@@ -133,7 +135,7 @@ impl Shared {
             source,
             tuning: engine.config().tuning.clone(),
             optimizes: tier == Tier::Auto,
-            state: Mutex::new(State { stages, variants: HashMap::new() }),
+            state: Mutex::new(State { stages, ..State::default() }),
             lifted_off: Condvar::new(),
             learner,
             kept: Mutex::default(),
@@ -232,7 +234,8 @@ impl Shared {
                     this.optimize(&module, position, true, None);
                 }
             };
-            workers.submit(Urgency::Hot, Box::new(task));
+            let bytes = self.source.get().map_or(0, |source| source.body_size(position));
+            workers.submit(Urgency::Hot(Heat::new(), bytes), Box::new(task));
         }
         workers.settle(limit);
         for &function in functions {
@@ -489,6 +492,9 @@ impl Shared {
         let wants_variant = at.is_some() && variant.is_none();
         let wants_whole = matches!(stage, Stage::LiftOff | Stage::LiftingOff | Stage::Postponed);
         if !self.optimizes || !(wants_variant || wants_whole) {
+            if let Some(heat) = state.heats.get(&(position, at)) {
+                heat.ask();
+            }
             // What is awaited comes soon; a function that is final and still counts is left at its next call.
             let settled = stage == Stage::Final && !matches!(variant, Some(Variant::Awaited));
             entries.set_budget(position, if settled { i32::MAX } else { self.tuning.budget_while_waiting });
@@ -507,6 +513,10 @@ impl Shared {
         if let Some(at) = at.filter(|_| wants_variant) {
             state.variants.insert((position, at), Variant::Awaited);
         }
+        let heat = Heat::new();
+        for key in wants_whole.then_some(None).into_iter().chain(at.filter(|_| wants_variant).map(Some)) {
+            state.heats.insert((position, key), Arc::clone(&heat));
+        }
         drop(state);
         entries.set_budget(position, self.tuning.budget_while_waiting);
         let at = at.filter(|_| wants_variant);
@@ -523,13 +533,17 @@ impl Shared {
                 _ => None,
             };
         }
-        let (this, weak) = (Arc::downgrade(self), Arc::downgrade(module));
+        let bytes = self.source.get().map_or(0, |source| source.body_size(position));
+        let (this, weak, asked) = (Arc::downgrade(self), Arc::downgrade(module), Arc::clone(&heat));
         let task = move || {
             if let (Some(this), Some(module)) = (this.upgrade(), weak.upgrade()) {
-                this.optimize(&module, position, wants_whole, at);
+                let at = at.filter(|&at| this.is_still_wanted(&asked, position, at));
+                if wants_whole || at.is_some() {
+                    this.optimize(&module, position, wants_whole, at);
+                }
             }
         };
-        let urgency = if self.ration.is_some() { Urgency::Generated } else { Urgency::Hot };
+        let urgency = if self.ration.is_some() { Urgency::Generated } else { Urgency::Hot(heat, bytes) };
         self.engine.tier_workers().submit(urgency, Box::new(task));
         None
     }

@@ -1,6 +1,6 @@
 //! [`Workers`]: the threads that compile in the background for all modules of an engine.
 //!
-//! Work is taken in this order: what guests have generated and is hot, what else is hot, what may be called next; the last two the other way round as long as guests keep waiting for functions that have no code yet, which is
+//! Work is taken in this order: what guests have generated and is hot, what else is hot (what running code asks for most often for the time that it takes comes first), what may be called next; the last two the other way round as long as guests keep waiting for functions that have no code yet, which is
 //! how programs start: then nothing hot runs for long. But what is hot never waits longer than [`PATIENCE`], and what guests have generated waits for nothing else: there is one thread more for it when all are busy. A worker holds nothing alive: work for a module that is gone is dropped.
 //!
 //! What is to be done when all is quiet ([`Workers::when_quiet`]) has a thread of its own, made when its time has come, so that what becomes hot meanwhile does not wait for it.
@@ -9,7 +9,7 @@
 //! exit, and the exit waits for what is being compiled. (Who ends the process without running destructors, as the `wasmo` command does, does not wait.)
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Once, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use wasmo_codegen::Compiler;
@@ -18,12 +18,12 @@ use wasmo_codegen::Compiler;
 pub(crate) type Task = Box<dyn FnOnce() + Send>;
 
 /// How urgent it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Urgency {
     /// Running code would profit from it that a guest has generated, who has found out that it is worth it.
     Generated,
-    /// Running code would profit from it.
-    Hot,
+    /// Running code would profit from it, so much; and that it has bodies of so many bytes.
+    Hot(Arc<Heat>, usize),
     /// It may be needed soon, and the sooner the later it was asked for.
     Ahead,
 }
@@ -37,11 +37,64 @@ const STARTING: Duration = Duration::from_millis(50);
 /// How long what is hot waits for guests to have started.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Running code has asked for better code within this time if it still runs.
+const RECENT: Duration = Duration::from_millis(100);
+
+/// A piece of work that takes next to nothing takes as long as one with a body of so many bytes.
+const LEAST_WORK: usize = 200;
+
+/// How much running code would profit from a piece of work: how often it has asked for that, and when last.
+#[derive(Debug)]
+pub(crate) struct Heat {
+    begun: Instant,
+    asked: AtomicU32,
+    /// In microseconds since it began.
+    last: AtomicU64,
+}
+
+impl Heat {
+    /// Of what is asked for now for the first time.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { begun: Instant::now(), asked: AtomicU32::new(1), last: AtomicU64::new(0) })
+    }
+
+    /// It is asked for once more.
+    pub(crate) fn ask(&self) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let now = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.last.store(now, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked for a moment ago.
+    pub(crate) fn is_recent(&self) -> bool {
+        self.begun.elapsed().saturating_sub(Duration::from_micros(self.last.load(Ordering::Relaxed))) < RECENT
+    }
+}
+
+/// Work that running code would profit from.
+struct Hot {
+    since: Instant,
+    heat: Arc<Heat>,
+    /// How much is to be compiled, in bytes of bodies.
+    bytes: usize,
+    task: Task,
+}
+
+impl Hot {
+    /// What it brings for the time that it takes: what brings most comes first, so that running code waits least on the whole (Smith's rule). What nobody asks for any more comes last.
+    fn worth(&self) -> u64 {
+        if !self.heat.is_recent() {
+            return 0;
+        }
+        let cost = u64::try_from(self.bytes.max(LEAST_WORK)).unwrap_or(u64::MAX);
+        (u64::from(self.heat.asked.load(Ordering::Relaxed)) << 32) / cost
+    }
+}
+
 #[derive(Default)]
 struct Queue {
     generated: VecDeque<Task>,
-    /// With the times at which they came.
-    hot: VecDeque<(Instant, Task)>,
+    hot: VecDeque<Hot>,
     ahead: VecDeque<Task>,
     threads: usize,
     /// Whether there is one more, for what guests have generated.
@@ -68,9 +121,16 @@ struct Quiet {
     task: Task,
 }
 
+/// Whether somebody waits for the end of a piece of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Hot,
+    Ahead,
+}
+
 /// What a worker does next.
 enum Next {
-    Work(Task, Urgency),
+    Work(Task, Kind),
     /// It is quiet.
     Quiet(Task),
     /// Nothing, for so long if nothing comes.
@@ -84,8 +144,8 @@ impl Queue {
 
     /// What is next.
     fn next(&mut self) -> Next {
-        if let Some((task, urgency)) = self.take() {
-            return Next::Work(task, urgency);
+        if let Some((task, kind)) = self.take() {
+            return Next::Work(task, kind);
         }
         if self.has_ended() || self.busy > 0 {
             // Whoever is busy comes here afterwards.
@@ -102,27 +162,29 @@ impl Queue {
     }
 
     /// Takes the next piece of work.
-    fn take(&mut self) -> Option<(Task, Urgency)> {
+    fn take(&mut self) -> Option<(Task, Kind)> {
         if self.has_ended() {
             return None;
         }
         if let Some(task) = self.generated.pop_front() {
             self.busy += 1;
-            return Some((task, Urgency::Generated));
+            return Some((task, Kind::Hot));
         }
         let is_starting = self.waited.is_some_and(|waited| waited.elapsed() < STARTING);
-        let may_wait = self.hot.front().is_none_or(|(since, _)| since.elapsed() < PATIENCE);
+        let may_wait = self.hot.front().is_none_or(|first| first.since.elapsed() < PATIENCE);
         if is_starting
             && may_wait
             && let Some(task) = self.ahead.pop_front()
         {
-            return Some((task, Urgency::Ahead));
+            return Some((task, Kind::Ahead));
         }
-        if let Some((_, task)) = self.hot.pop_front() {
+        // Of equals the one that came first.
+        let best = (0..self.hot.len()).rev().max_by_key(|&place| self.hot.get(place).map_or(0, Hot::worth));
+        if let Some(Hot { task, .. }) = best.and_then(|best| self.hot.remove(best)) {
             self.busy += 1;
-            return Some((task, Urgency::Hot));
+            return Some((task, Kind::Hot));
         }
-        self.ahead.pop_front().map(|task| (task, Urgency::Ahead))
+        self.ahead.pop_front().map(|task| (task, Kind::Ahead))
     }
 }
 
@@ -214,9 +276,10 @@ impl Workers {
     pub(crate) fn submit(&self, urgency: Urgency, task: Task) {
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.active = Some(Instant::now());
+        let is_generated = matches!(urgency, Urgency::Generated);
         match urgency {
             Urgency::Generated => queue.generated.push_back(task),
-            Urgency::Hot => queue.hot.push_back((Instant::now(), task)),
+            Urgency::Hot(heat, bytes) => queue.hot.push_back(Hot { since: Instant::now(), heat, bytes, task }),
             Urgency::Ahead if queue.end.is_some() => return,
             Urgency::Ahead => {
                 queue.ahead.push_front(task);
@@ -225,7 +288,7 @@ impl Workers {
         }
         if queue.idle == 0 && queue.threads < self.most {
             self.start_thread(&mut queue);
-        } else if queue.idle == 0 && urgency == Urgency::Generated && !queue.has_another {
+        } else if queue.idle == 0 && is_generated && !queue.has_another {
             self.start_another(&mut queue);
         }
         drop(queue);
@@ -330,13 +393,13 @@ fn work(shared: &Weak<Shared>) {
     let Some(shared) = shared.upgrade() else { return };
     loop {
         let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let (task, urgency) = loop {
+        let (task, kind) = loop {
             if shared.closed.load(Ordering::Acquire) {
                 queue.threads -= 1;
                 return;
             }
             let pause = match queue.next() {
-                Next::Work(task, urgency) => break (task, urgency),
+                Next::Work(task, kind) => break (task, kind),
                 Next::Quiet(task) => {
                     drop(queue);
                     start_quiet(task);
@@ -356,7 +419,7 @@ fn work(shared: &Weak<Shared>) {
         let Some(busy) = Busy::begin() else { return };
         task();
         drop(busy);
-        if urgency != Urgency::Ahead {
+        if kind == Kind::Hot {
             shared.is_done();
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{RuntimeModule, Shared, Stage, Variant, entries};
 use crate::tier::TierEvent;
+use crate::tier::workers::Heat;
 use std::sync::Arc;
 use std::time::Instant;
 use wasmo_abi::tier::LoopIndex;
@@ -18,6 +19,21 @@ struct HotUnit<'a> {
 }
 
 impl Shared {
+    /// Whether a loop that asked for a variant still runs in lift-off code. If not, nobody would come to the variant, and whoever comes to the loop again asks again.
+    pub(super) fn is_still_wanted(&self, heat: &Heat, position: usize, at: LoopIndex) -> bool {
+        let mut state = self.state();
+        for key in [(position, None), (position, Some(at))] {
+            if state.heats.get(&key).is_some_and(|known| std::ptr::eq(&**known, heat)) {
+                state.heats.remove(&key);
+            }
+        }
+        let is_recent = heat.is_recent();
+        if !is_recent {
+            state.variants.remove(&(position, at));
+        }
+        is_recent
+    }
+
     /// Optimises the function at `position`, with what it calls often, and the variant of it that begins at `at`.
     pub(super) fn optimize(
         self: &Arc<Self>,
