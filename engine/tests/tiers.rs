@@ -337,3 +337,48 @@ fn frames_of_many_pages_overflow_as_a_trap() -> Result<()> {
     }
     Ok(())
 }
+
+/// Operands that are what a variable holds stay what they are when it is assigned, wherever they are by then, and over calls.
+#[test]
+fn operands_outlive_the_variables_that_they_came_from() -> Result<()> {
+    const TEXT: &str = r#"(module
+        (func $other (param i32 i64 f64) (result i32) (i32.add (local.get 0) (i32.const 1)))
+        (func $call (drop (call $other (i32.const 1) (i64.const 2) (f64.const 3))))
+        (func (export "integer") (param i32) (result i64)
+            (i64.extend_i32_s (local.get 0))
+            (call $call)
+            (local.get 0)
+            (call $call)
+            (local.set 0 (i32.const 5))
+            (call $call)
+            (i64.extend_i32_s)
+            (i64.add))
+        (func (export "float") (param $n i32) (result i64) (local $x f64)
+            (local.set $x (f64.convert_i32_s (local.get $n)))
+            (local.get $x)
+            (call $call)
+            (local.get $x)
+            (block
+                (local.set $x (f64.const 5))
+                (br_if 0 (i32.eqz (local.get $n)))
+                (local.set $x (f64.const 6)))
+            (local.set $x (f64.const 7))
+            (call $call)
+            (i64.trunc_f64_s (f64.add)))
+        ;; More such operands than are looked for one by one.
+        (func (export "many") (param $n i32) (result i64)
+            MANY
+            (call $call)
+            (local.set $n (i32.const 5))
+            (call $call)
+            SUM
+            (i64.extend_i32_s)))"#;
+    let text = TEXT.replace("MANY", &"(local.get $n)".repeat(100)).replace("SUM", &"(i32.add)".repeat(99));
+    for tier in [Tier::LiftOff, Tier::Auto, Tier::Optimized] {
+        let (engine, _) = engine(tier, Tuning::default());
+        assert_eq!(call(&engine, &text, "integer", 21)?, 42, "{tier:?}");
+        assert_eq!(call(&engine, &text, "float", 21)?, 42, "{tier:?}");
+        assert_eq!(call(&engine, &text, "many", 3)?, 300, "{tier:?}");
+    }
+    Ok(())
+}

@@ -400,10 +400,12 @@ impl<M: Masm> Generator<'_, M> {
             let place = if operand.ty.float().is_some() {
                 let reg = self.take_fpr()?;
                 self.load_fpr(reg, popped)?;
+                self.below.fprs = height.min(self.below.fprs);
                 Place::Fpr(reg)
             } else {
                 let reg = self.take_gpr()?;
                 self.load_gpr(reg, popped);
+                self.below.gprs = height.min(self.below.gprs);
                 Place::Gpr(reg)
             };
             self.set_place(height, place);
@@ -416,8 +418,12 @@ impl<M: Masm> Generator<'_, M> {
         self.frames.last().map_or(0, |frame| frame.height)
     }
 
-    /// All registers are free.
+    /// All registers are free: no operand is in one.
     pub(super) fn free_all(&mut self) {
+        debug_assert!(
+            self.stack.iter().all(|operand| !matches!(operand.place, Place::Gpr(_) | Place::Fpr(_) | Place::Flags(_))),
+            "an operand is in a register that something else gets"
+        );
         self.free_gprs = M::GPRS.iter().fold(0, |set, reg| set | 1 << reg.0);
         self.free_fprs = M::FPRS.iter().fold(0, |set, reg| set | 1 << reg.0);
     }
