@@ -31,12 +31,18 @@ pub fn mode_of(seed: u64) -> Mode {
     }
 }
 
-/// Examines the modules of `seeds` on `threads` threads. On a difference, up to `attempts` smaller modules are tried. After each module `tick` is
+/// Examines the modules of `seeds` on `threads` threads, all in this mode if one is given, else by turns. On a difference, up to `attempts` smaller modules are tried. After each module `tick` is
 /// called with its seed; when it answers false, the campaign ends early.
 ///
 /// # Panics
 /// When the system refuses a thread.
-pub fn run(seeds: Range<u64>, threads: usize, attempts: usize, tick: impl Fn(u64, &Totals) -> bool + Sync) -> Totals {
+pub fn run(
+    seeds: Range<u64>,
+    mode: Option<Mode>,
+    threads: usize,
+    attempts: usize,
+    tick: impl Fn(u64, &Totals) -> bool + Sync,
+) -> Totals {
     let next = AtomicU64::new(seeds.start);
     let ended = AtomicBool::new(false);
     let totals = Mutex::new(Totals::default());
@@ -48,7 +54,7 @@ pub fn run(seeds: Range<u64>, threads: usize, attempts: usize, tick: impl Fn(u64
                     if seed >= seeds.end {
                         break;
                     }
-                    let verdict = examine(seed, attempts);
+                    let verdict = examine(seed, mode.unwrap_or_else(|| mode_of(seed)), attempts);
                     let mut totals = totals.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     match verdict {
                         Ok(true) => totals.agreed += 1,
@@ -68,8 +74,7 @@ pub fn run(seeds: Range<u64>, threads: usize, attempts: usize, tick: impl Fn(u64
 }
 
 /// Whether the two sides agree on the module of `seed` (false: nothing to compare), or a report of how they differ.
-fn examine(seed: u64, attempts: usize) -> Result<bool, String> {
-    let mode = mode_of(seed);
+fn examine(seed: u64, mode: Mode, attempts: usize) -> Result<bool, String> {
     let entropy = generate::entropy(seed);
     let Some(wasm) = generate::module(&entropy, mode) else { return Ok(false) };
     match compare(&wasm, mode) {

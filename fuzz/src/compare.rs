@@ -5,7 +5,7 @@ use crate::{oracle, subject};
 use std::fmt;
 
 /// How wasmo compiles the module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
     /// As by default: an access whose value is not needed may be left out, and what was written before a fault may differ.
     Default,

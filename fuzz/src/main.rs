@@ -18,6 +18,9 @@ struct Args {
     /// Threads; each runs modules of its own.
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Compiles all modules in this way, instead of by turns.
+    #[arg(long)]
+    mode: Option<Mode>,
     /// How many smaller modules to try when one differs.
     #[arg(long, default_value_t = 400)]
     shrink: usize,
@@ -50,7 +53,7 @@ fn main() -> Result<()> {
     }
     let endless = args.modules == 0;
     let end = if endless { u64::MAX } else { args.seed.saturating_add(args.modules) };
-    let totals = campaign::run(args.seed..end, args.threads, args.shrink, |seed, totals| {
+    let totals = campaign::run(args.seed..end, args.mode, args.threads, args.shrink, |seed, totals| {
         if seed % 500 == 499 {
             eprintln!("seed {seed}: {} agree, {} skipped", totals.agreed, totals.skipped);
         }

@@ -7,7 +7,7 @@ const LAST_SEED: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/differential-last
 
 #[test]
 fn two_thousand_modules_agree() {
-    let totals = campaign::run(0..2_000, 2, 200, |seed, totals| {
+    let totals = campaign::run(0..2_000, None, 2, 200, |seed, totals| {
         std::fs::write(LAST_SEED, seed.to_string()).expect("the target folder can be written");
         totals.differences.len() < 3
     });
