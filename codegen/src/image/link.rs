@@ -16,21 +16,21 @@
 //! dynamic, all symbols are functions of the module, and eight kinds of relocations occur. So this is smaller than what it would take to make JITLink
 //! do it, it needs no session, and it gives the call frame information and the tables in the order and form that the artefact wants.
 
+mod input;
+
 use super::frames::Frames;
 use super::island::{self, Island};
-use super::relocation::{Fault, resolve};
 use super::{LinkedImage, RODATA_ALIGN, align_up};
 use crate::error::{Error, ErrorKind};
 use crate::ir::context::Arch;
-use crate::object::{Contents, Object, SymbolKind};
+use crate::object::{Object, SymbolKind};
+use input::Input;
+use object::LittleEndian;
 use object::elf::{self, FileHeader64, RelocationType};
-use object::read::elf::{FileHeader, Rela, SectionHeader, SectionTable, Sym, SymbolTable};
-use object::{LittleEndian, SectionIndex};
 use wasmo_abi::artifact::ThunkOffsets;
 use wasmo_abi::code::FunctionRange;
 use wasmo_abi::index::{EntityIndex, FuncIndex, TypeIndex};
 use wasmo_abi::offsets::WasmOffset;
-use wasmo_abi::symbol;
 use wasmo_abi::tier::NO_CODE;
 
 /// Where the text is taken to begin: a multiple of every page size, with room for the constants before it.
@@ -290,173 +290,6 @@ struct Places {
 impl Places {
     fn get(&self, section: usize) -> Option<Place> {
         self.sections.get(section).copied().flatten()
-    }
-}
-
-/// An object, read.
-enum Input<'data> {
-    File(File<'data>),
-    Code(&'data [u8]),
-}
-
-impl<'data> Input<'data> {
-    fn new(object: &'data Object, arch: Arch) -> Result<Self, Error> {
-        match &object.contents {
-            Contents::Elf(bytes) => File::new(bytes, arch).map(Self::File),
-            Contents::Code(code) => Ok(Self::Code(code)),
-        }
-    }
-
-    /// Appends what the object contains to the regions.
-    fn place(&self, text: &mut Region, rodata: &mut Region, arch: Arch) -> Result<Places, Error> {
-        match self {
-            Self::File(file) => file.place(text, rodata, arch),
-            Self::Code(code) => {
-                let text = text.append(code, MIN_TEXT_ALIGN, arch.filler())?;
-                Ok(Places { sections: Vec::new(), text, island: None })
-            }
-        }
-    }
-
-    /// The functions of other objects that this one calls directly.
-    fn callees(&self) -> Result<Vec<FuncIndex>, Error> {
-        match self {
-            Self::File(file) => file.callees(),
-            Self::Code(_) => Ok(Vec::new()),
-        }
-    }
-
-    /// Resolves all that refers to something, in what was placed.
-    fn relocate(&self, places: &Places, map: &Map<'_>, text: &mut [u8], rodata: &mut [u8]) -> Result<(), Error> {
-        match self {
-            Self::File(file) => file.relocate(places, map, text, rodata),
-            Self::Code(_) => Ok(()),
-        }
-    }
-}
-
-/// An object file, read.
-struct File<'data> {
-    bytes: &'data [u8],
-    sections: SectionTable<'data, Header>,
-    symbols: SymbolTable<'data, Header>,
-}
-
-impl<'data> File<'data> {
-    fn new(bytes: &'data [u8], arch: Arch) -> Result<Self, Error> {
-        let header = Header::parse(bytes).map_err(malformed)?;
-        if header.e_machine(ENDIAN) != arch.machine() {
-            return Err(malformed("it is for another architecture"));
-        }
-        let sections = header.sections(ENDIAN, bytes).map_err(malformed)?;
-        let symbols = sections.symbols(ENDIAN, bytes, elf::SHT_SYMTAB).map_err(malformed)?;
-        Ok(Self { bytes, sections, symbols })
-    }
-
-    /// Appends the object's sections to the regions.
-    fn place(&self, text: &mut Region, rodata: &mut Region, arch: Arch) -> Result<Places, Error> {
-        let mut places = Places { sections: Vec::with_capacity(self.sections.len()), text: 0, island: None };
-        for section in self.sections.iter() {
-            let flags = section.sh_flags(ENDIAN);
-            let wanted = section.sh_type(ENDIAN) != elf::SHT_NULL && flags.contains(elf::SHF_ALLOC);
-            if !wanted || section.sh_size(ENDIAN) == 0 {
-                places.sections.push(None);
-                continue;
-            }
-            if section.sh_type(ENDIAN) != elf::SHT_PROGBITS || flags.contains(elf::SHF_WRITE) {
-                let name = self.sections.section_name(ENDIAN, section).unwrap_or_default();
-                return Err(malformed(format!("it has the section {}", String::from_utf8_lossy(name))));
-            }
-            let data = section.data(ENDIAN, self.bytes).map_err(malformed)?;
-            let align = section.sh_addralign(ENDIAN).max(1);
-            if !align.is_power_of_two() || align > RODATA_ALIGN {
-                return Err(malformed(format!("a section is aligned to {align}")));
-            }
-            places.sections.push(Some(if flags.contains(elf::SHF_EXECINSTR) {
-                places.text = text.append(data, align.max(MIN_TEXT_ALIGN), arch.filler())?;
-                Place::Text(places.text)
-            } else {
-                Place::Rodata(rodata.append(data, align, 0)?)
-            }));
-        }
-        Ok(places)
-    }
-
-    /// The functions of other objects that this one calls directly.
-    fn callees(&self) -> Result<Vec<FuncIndex>, Error> {
-        let mut callees = Vec::new();
-        for section in self.sections.iter() {
-            let Some((relocations, _)) = section.rela(ENDIAN, self.bytes).map_err(malformed)? else { continue };
-            for relocation in relocations {
-                let branch = is_branch(Arch::Aarch64, relocation.r_type(ENDIAN, false));
-                let Some(symbol) = relocation.symbol(ENDIAN, false).filter(|_| branch) else { continue };
-                callees.extend(self.undefined(self.symbols.symbol(symbol).map_err(malformed)?));
-            }
-        }
-        Ok(callees)
-    }
-
-    /// Resolves all relocations of the sections that were placed.
-    fn relocate(&self, places: &Places, map: &Map<'_>, text: &mut [u8], rodata: &mut [u8]) -> Result<(), Error> {
-        for section in self.sections.iter() {
-            let Some(place) = places.get(section.info_link(ENDIAN).0) else { continue };
-            match section.sh_type(ENDIAN) {
-                elf::SHT_RELA => {}
-                elf::SHT_REL => return Err(malformed("it has relocations without addends")),
-                _ => continue,
-            }
-            let Some((relocations, _)) = section.rela(ENDIAN, self.bytes).map_err(malformed)? else { continue };
-            let (bytes, start) = match place {
-                Place::Text(start) => (&mut *text, start as usize),
-                Place::Rodata(start) => (&mut *rodata, start as usize),
-            };
-            let bytes = bytes.get_mut(start..).ok_or_else(|| malformed("a section beyond its region"))?;
-            for relocation in relocations {
-                let symbol =
-                    relocation.symbol(ENDIAN, false).ok_or_else(|| malformed("a relocation without a symbol"))?;
-                let symbol = self.symbols.symbol(symbol).map_err(malformed)?;
-                let offset = relocation.r_offset(ENDIAN);
-                let ty = relocation.r_type(ENDIAN, false);
-                let from = map.base.address(place).wrapping_add(offset);
-                let mut target = self.target(symbol, places, map)?.wrapping_add_signed(relocation.r_addend(ENDIAN));
-                if let Some(function) = self.undefined(symbol).filter(|_| is_branch(map.arch, ty)) {
-                    target = map.branch(places, from, target, function);
-                }
-                let resolved = usize::try_from(offset)
-                    .map_err(|_| Fault::Beyond)
-                    .and_then(|within| resolve(map.arch, ty, bytes, within, from, target));
-                resolved.map_err(|fault| match fault {
-                    Fault::TooFar => {
-                        Error::new(ErrorKind::Limit, "the module's code is too large: a call does not reach")
-                    }
-                    fault => malformed(format!("relocation of {}: {fault}", self.name(symbol))),
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The function of the module that a symbol of another object stands for.
-    fn undefined(&self, symbol: &elf::Sym64<LittleEndian>) -> Option<FuncIndex> {
-        if symbol.st_shndx(ENDIAN) == elf::SHN_UNDEF { symbol::parse_func(&self.name(symbol)) } else { None }
-    }
-
-    /// The address of a symbol: of its own section, or of a function in another object.
-    fn target(&self, symbol: &elf::Sym64<LittleEndian>, places: &Places, map: &Map<'_>) -> Result<u64, Error> {
-        let section = symbol.st_shndx(ENDIAN);
-        if section == elf::SHN_UNDEF {
-            let address = self.undefined(symbol).and_then(|function| map.function(function));
-            return address.ok_or_else(|| malformed(format!("{} is not defined", self.name(symbol))));
-        }
-        let place = places.get(SectionIndex(section.0.into()).0);
-        let place =
-            place.ok_or_else(|| malformed(format!("{} is in a section that is left out", self.name(symbol))))?;
-        Ok(map.base.address(place).wrapping_add(symbol.st_value(ENDIAN)))
-    }
-
-    fn name(&self, symbol: &elf::Sym64<LittleEndian>) -> String {
-        let name = symbol.name(ENDIAN, self.symbols.strings()).unwrap_or_default();
-        String::from_utf8_lossy(name).into_owned()
     }
 }
 

@@ -335,16 +335,9 @@ impl Shared {
         let tier = wasmo_abi::tier::Tier::LiftOff;
         self.mark(&functions, Stage::LiftingOff);
         // Nobody knows the module yet.
-        let placed = self.place(tier, started, new).map(|made| {
-            let code = made.code.unit.size;
-            self.publish(module, tier, made);
-            code
-        });
-        self.mark(&functions, if placed.is_ok() { Stage::LiftOff } else { Stage::New });
-        if let Ok(code) = placed {
-            let func = module.info.func_of_defined(0).0;
-            let (functions, took) = (functions.len(), started.elapsed());
-            self.report(&TierEvent::LiftOff { func, functions, code, took, waited: false });
+        let made = self.place(tier, started, new);
+        if let Err(error) = self.end_lift_off(module, &functions, made, started, false) {
+            tracing::debug!(%error, "compiling a small module");
         }
     }
 
@@ -438,9 +431,21 @@ impl Shared {
         let tier = wasmo_abi::tier::Tier::LiftOff;
         let (functions_made, osr, callees) = (functions.to_vec(), Vec::new(), Callees::new());
         let made = self.make(&Request { tier, functions: functions_made, osr, callees, neighbour: None });
+        self.end_lift_off(module, functions, made, started, waited)
+    }
+
+    /// Publishes lift-off code of functions that are marked for it; without code they are as they were.
+    fn end_lift_off(
+        &self,
+        module: &RuntimeModule,
+        functions: &[usize],
+        made: Result<Made>,
+        started: Instant,
+        waited: bool,
+    ) -> Result<()> {
         let made = made.map(|new| {
             let code = new.code.unit.size;
-            self.publish(module, tier, new);
+            self.publish(module, wasmo_abi::tier::Tier::LiftOff, new);
             code
         });
         let mut state = self.state();
@@ -510,16 +515,12 @@ impl Shared {
         if wants_whole {
             state.stages[position] = Stage::Hot;
         }
-        if let Some(at) = at.filter(|_| wants_variant) {
+        let at = at.filter(|_| wants_variant);
+        if let Some(at) = at {
             state.variants.insert((position, at), Variant::Awaited);
-        }
-        let heat = Heat::new();
-        for key in wants_whole.then_some(None).into_iter().chain(at.filter(|_| wants_variant).map(Some)) {
-            state.heats.insert((position, key), Arc::clone(&heat));
         }
         drop(state);
         entries.set_budget(position, self.tuning.budget_while_waiting);
-        let at = at.filter(|_| wants_variant);
         self.report(&TierEvent::Hot { func: module.info.func_of_defined(position).0, at: at.map(|at| at.0) });
         if self.tuning.synchronous {
             let _busy = Busy::begin()?;
@@ -533,11 +534,17 @@ impl Shared {
                 _ => None,
             };
         }
+        let heat = Heat::new();
+        let mut state = self.state();
+        for key in wants_whole.then_some(None).into_iter().chain(at.map(Some)) {
+            state.heats.insert((position, key), Arc::clone(&heat));
+        }
+        drop(state);
         let bytes = self.source.get().map_or(0, |source| source.body_size(position));
         let (this, weak, asked) = (Arc::downgrade(self), Arc::downgrade(module), Arc::clone(&heat));
         let task = move || {
             if let (Some(this), Some(module)) = (this.upgrade(), weak.upgrade()) {
-                let at = at.filter(|&at| this.is_still_wanted(&asked, position, at));
+                let at = this.begin_hot(&asked, position, at);
                 if wants_whole || at.is_some() {
                     this.optimize(&module, position, wants_whole, at);
                 }

@@ -19,19 +19,21 @@ struct HotUnit<'a> {
 }
 
 impl Shared {
-    /// Whether a loop that asked for a variant still runs in lift-off code. If not, nobody would come to the variant, and whoever comes to the loop again asks again.
-    pub(super) fn is_still_wanted(&self, heat: &Heat, position: usize, at: LoopIndex) -> bool {
+    /// What was asked for with this heat waits no more. Answers the loop for which a variant was asked for, if it still runs in lift-off code: if not, nobody would come to the variant, and whoever
+    /// comes to the loop again asks again.
+    pub(super) fn begin_hot(&self, heat: &Heat, position: usize, at: Option<LoopIndex>) -> Option<LoopIndex> {
         let mut state = self.state();
-        for key in [(position, None), (position, Some(at))] {
+        for key in [(position, None), (position, at)] {
             if state.heats.get(&key).is_some_and(|known| std::ptr::eq(&**known, heat)) {
                 state.heats.remove(&key);
             }
         }
-        let is_recent = heat.is_recent();
-        if !is_recent {
-            state.variants.remove(&(position, at));
+        let at = at?;
+        if heat.is_recent() {
+            return Some(at);
         }
-        is_recent
+        state.variants.remove(&(position, at));
+        None
     }
 
     /// Optimises the function at `position`, with what it calls often, and the variant of it that begins at `at`.
