@@ -5,8 +5,9 @@
 
 use super::function::{Generator, operand_type};
 use super::masm::{Address, Alu, Compare, Fpr, FrameOffset, Gpr, Load, Masm, Shift, Source, Store, Target, Width};
-use super::operands::{Operand, Place, Popped, Type};
+use super::operands::{Operand, Popped, Type};
 use super::tier::Cold;
+use super::variables::Home;
 use crate::error::Error;
 use std::mem::offset_of;
 use wasmo_abi::builtin::{Builtin, VmBuiltins};
@@ -112,8 +113,8 @@ impl<M: Masm> Generator<'_, M> {
                 exec = true;
             }
             let value = self.value(locations.len(), position)?;
-            let reg = match value.operand.place {
-                Place::Gpr(reg) => reg,
+            let reg = match self.register_of(value.operand.place) {
+                Home::Gpr(reg) => reg,
                 _ => {
                     self.load_gpr(M::CALLEE_CONTEXT, value);
                     M::CALLEE_CONTEXT
@@ -137,17 +138,14 @@ impl<M: Masm> Generator<'_, M> {
         let (mut integers, mut floats, mut loads) = (Vec::new(), Vec::new(), Vec::new());
         for (position, &location) in locations.iter().enumerate() {
             let value = self.value(locations.len(), position)?;
-            match (location, value.operand.place) {
+            match (location, self.register_of(value.operand.place)) {
                 (Location::Spill(_), _) => {}
-                (Location::Gpr(to), Place::Gpr(from)) => integers.push((to, from)),
-                (Location::Fpr(to), Place::Fpr(from)) => floats.push((to, from)),
+                (Location::Gpr(to), Home::Gpr(from)) => integers.push((to, from)),
+                (Location::Fpr(to), Home::Fpr(from)) => floats.push((to, from)),
                 _ => loads.push((location, value)),
             }
         }
-        let (mov, fmov) =
-            (|masm: &mut M, to, from| masm.mov(Width::W64, to, from), |masm: &mut M, to, from| masm.fmov(to, from));
-        move_all(self.masm, integers, M::SCRATCH, mov);
-        move_all(self.masm, floats, M::FLOAT_SCRATCH, fmov);
+        self.move_registers(integers, floats);
         for (location, value) in loads {
             match location {
                 Location::Gpr(reg) => self.load_gpr(reg, value),
@@ -158,6 +156,14 @@ impl<M: Masm> Generator<'_, M> {
         Ok(())
     }
 
+    /// Moves between registers, each from the second to the first, as if all at once. Changes the scratch registers.
+    pub(super) fn move_registers(&mut self, integers: Vec<(Gpr, Gpr)>, floats: Vec<(Fpr, Fpr)>) {
+        let (mov, fmov) =
+            (|masm: &mut M, to, from| masm.mov(Width::W64, to, from), |masm: &mut M, to, from| masm.fmov(to, from));
+        move_all(self.masm, integers, M::SCRATCH, mov);
+        move_all(self.masm, floats, M::FLOAT_SCRATCH, fmov);
+    }
+
     /// `call`; answers whether there is code for it.
     pub(super) fn call(&mut self, func: FuncIndex) -> Result<bool, Error> {
         let ty = self.context.info.func_type_index(func);
@@ -165,6 +171,7 @@ impl<M: Masm> Generator<'_, M> {
             return Ok(false);
         }
         let target = self.direct(func)?;
+        self.save_variables();
         self.place_arguments(ty)?;
         self.end_call(ty, target)?;
         Ok(true)
@@ -185,6 +192,8 @@ impl<M: Masm> Generator<'_, M> {
     /// `call_indirect`; likewise.
     pub(super) fn call_indirect(&mut self, ty: TypeIndex, table: TableIndex) -> Result<bool, Error> {
         let Some(target) = self.begin_indirect(ty, table)? else { return Ok(false) };
+        self.save_variables();
+        self.place_arguments(ty)?;
         self.end_call(ty, target)?;
         Ok(true)
     }
@@ -192,6 +201,7 @@ impl<M: Masm> Generator<'_, M> {
     /// `return_call_indirect`; likewise.
     pub(super) fn tail_call_indirect(&mut self, ty: TypeIndex, table: TableIndex) -> Result<bool, Error> {
         let Some(target) = self.begin_indirect(ty, table)? else { return Ok(false) };
+        self.place_arguments(ty)?;
         self.end_tail_call(target)?;
         Ok(true)
     }
@@ -230,7 +240,7 @@ impl<M: Masm> Generator<'_, M> {
         Ok(Callee::Other)
     }
 
-    /// Pops the index into a table, finds the function there, checks its type, and puts the arguments to their places.
+    /// Pops the index into a table, finds the function there, checks its type, and puts those of its arguments into the spill area that go there.
     fn begin_indirect(&mut self, ty: TypeIndex, table: TableIndex) -> Result<Option<Callee>, Error> {
         let func_type = &self.context.info.types[ty];
         if has_vectors(&func_type.params) || has_vectors(&func_type.results) {
@@ -257,7 +267,6 @@ impl<M: Masm> Generator<'_, M> {
             self.take_this(M::CALLEE_CODE)?;
             self.masm.mov(Width::W64, M::CALLEE_CODE, element);
         }
-        self.move_values(&locations)?;
         Ok(Some(Callee::Other))
     }
 
@@ -283,7 +292,7 @@ impl<M: Masm> Generator<'_, M> {
             self.pop()?;
         }
         self.free_all();
-        let locations = Location::of_results::<M>(&ty.results);
+        let mut locations = Location::of_results::<M>(&ty.results);
         for &location in &locations {
             match location {
                 Location::Gpr(reg) => self.free_gprs &= !(1 << reg.0),
@@ -291,6 +300,17 @@ impl<M: Masm> Generator<'_, M> {
                 Location::Spill(_) => {}
             }
         }
+        for location in &mut locations {
+            // A variable's register: it is to have the variable again.
+            if let Location::Gpr(reg) = *location
+                && !self.holds_operands(reg)
+            {
+                let other = self.take_gpr()?;
+                self.masm.mov(Width::W64, other, reg);
+                *location = Location::Gpr(other);
+            }
+        }
+        self.restore_variables();
         for (&result, &location) in ty.results.iter().zip(&locations) {
             let Some(result) = operand_type(result) else { continue };
             match location {
@@ -337,7 +357,7 @@ impl<M: Masm> Generator<'_, M> {
 
     /// Takes the frame away and jumps to the code at an address.
     pub(super) fn leave_for(&mut self, code: Gpr) -> Result<(), Error> {
-        let left = self.masm.leave_frame();
+        let left = self.masm.leave_frame(self.variables.kept);
         self.masm.jump_to(code);
         let again = u32::try_from(self.masm.code().len()).map_err(|_| Self::too_large())?;
         self.left.push((left, again));
@@ -356,8 +376,8 @@ impl<M: Masm> Generator<'_, M> {
                 Argument::Operand => {
                     let value = self.value(operands, next)?;
                     next += 1;
-                    match value.operand.place {
-                        Place::Gpr(reg) => self.masm.store_frame(place, reg),
+                    match self.register_of(value.operand.place) {
+                        Home::Gpr(reg) => self.masm.store_frame(place, reg),
                         _ => {
                             self.load_gpr(M::SCRATCH, value);
                             self.masm.store_frame(place, M::SCRATCH);
@@ -385,6 +405,7 @@ impl<M: Masm> Generator<'_, M> {
     pub(super) fn call_exit(&mut self, helper: Builtin, values: FrameOffset) -> Result<(), Error> {
         let [exec, callback, context, array] = M::C_ARGUMENTS;
         let field = |base, offset| i32::try_from(offset).map(|offset| Address::new(base, offset)).map_err(too_far);
+        self.save_variables();
         self.load_exec(exec)?;
         self.masm.load(Load::Whole(Width::W64), M::SCRATCH, field(exec, offset_of!(VmExecContext, builtins))?);
         self.masm.load(Load::Whole(Width::W64), callback, field(M::SCRATCH, helper.offset())?);
@@ -392,16 +413,19 @@ impl<M: Masm> Generator<'_, M> {
         self.masm.frame_address(array, values);
         self.begin_row();
         self.masm.call_c(Target::Memory(field(M::SCRATCH, offset_of!(VmBuiltins, exit))?));
+        self.restore_variables();
         Ok(())
     }
 
     /// Calls C's function at `offset` of the helpers' table, whose arguments are in their registers.
     pub(super) fn call_leaf(&mut self, offset: usize) -> Result<(), Error> {
         let field = |base, offset| i32::try_from(offset).map(|offset| Address::new(base, offset)).map_err(too_far);
+        self.save_variables();
         self.load_exec(M::SCRATCH)?;
         self.masm.load(Load::Whole(Width::W64), M::SCRATCH, field(M::SCRATCH, offset_of!(VmExecContext, builtins))?);
         self.begin_row();
         self.masm.call_c(Target::Memory(field(M::SCRATCH, offset)?));
+        self.restore_variables();
         Ok(())
     }
 

@@ -214,7 +214,7 @@ impl<M: Masm> Generator<'_, M> {
         }
         if self.reachable || self.returns {
             self.masm.bind(self.epilogue);
-            let left = self.masm.leave_frame();
+            let left = self.masm.leave_frame(self.variables.kept);
             self.masm.ret();
             let again = u32::try_from(self.masm.code().len()).map_err(|_| Self::too_large())?;
             self.left.push((left, again));
@@ -357,7 +357,7 @@ impl<M: Masm> Generator<'_, M> {
         if let Place::Flags(cond) = popped.operand.place {
             return Ok(cond);
         }
-        let reg = self.ensure_gpr(popped)?;
+        let reg = self.read_gpr(popped)?;
         self.masm.test(super::masm::Width::W32, reg);
         self.release(reg);
         Ok(M::cond(Compare::Ne))

@@ -9,10 +9,13 @@ const NOP: u8 = 0;
 /// Keeps all that is described as it is, until [`RESTORE_STATE`].
 pub(super) const REMEMBER: u8 = 0x0a;
 pub(super) const RESTORE_STATE: u8 = 0x0b;
-/// With a register's number: it is in the frame, so far (a [`number`] of words) below its end.
+/// With a register's number, which is below 64: it is in the frame, so far (a [`number`] of words) below its end.
 pub(super) const OFFSET: u8 = 0x80;
 /// Likewise: it is as it was.
 pub(super) const RESTORE: u8 = 0xc0;
+/// The same for any register.
+const OFFSET_EXTENDED: u8 = 0x05;
+const RESTORE_EXTENDED: u8 = 0x06;
 
 /// Appends how far the code is from the place that was described last.
 pub(super) fn advance(description: &mut Vec<u8>, from: &mut u32, to: u32) {
@@ -37,6 +40,27 @@ pub(super) fn advance(description: &mut Vec<u8>, from: &mut u32, to: u32) {
 pub(super) fn frame_size(description: &mut Vec<u8>, size: u32) {
     description.push(0x0e);
     number(description, size);
+}
+
+/// Appends that registers of the caller are in the frame, each with its number in DWARF and how many words below the frame's end.
+pub(super) fn kept(description: &mut Vec<u8>, registers: impl Iterator<Item = (u8, u32)>) {
+    for (register, words) in registers {
+        match register {
+            0..64 => description.push(OFFSET | register),
+            _ => description.extend_from_slice(&[OFFSET_EXTENDED, register]),
+        }
+        number(description, words);
+    }
+}
+
+/// Appends that they are as they were.
+pub(super) fn restored(description: &mut Vec<u8>, registers: impl Iterator<Item = (u8, u32)>) {
+    for (register, _) in registers {
+        match register {
+            0..64 => description.push(RESTORE | register),
+            _ => description.extend_from_slice(&[RESTORE_EXTENDED, register]),
+        }
+    }
 }
 
 /// Appends a number (LEB128).

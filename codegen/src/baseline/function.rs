@@ -1,27 +1,25 @@
 //! [`Generator`]: machine code for one function body, in one pass.
 //!
-//! Each operator is read, validated unless the module is known to be valid, and turned into instructions at once; what control cannot reach is only followed for its nesting. Variables lie in the frame, operands
-//! as [`super::operands`] says. What is seldom executed (traps, questions to the runtime) is noted and written behind the function.
+//! Each operator is read, validated unless the module is known to be valid, and turned into instructions at once; what control cannot reach is only followed for its nesting. Variables are where [`super::variables`] says, operands
+//! where [`super::operands`] does. What is seldom executed (traps, questions to the runtime) is noted and written behind the function.
 //!
-//! The frame, from the stack pointer on: what the processor's calls need ([`Masm::BELOW`], the context in it), the variables, the operands' slots, and among those, above the operands, the
+//! The frame, from the stack pointer on: what the processor's calls need ([`Masm::BELOW`], the context in it), what is kept for the caller, the variables, the operands' slots, and among those, above the operands, the
 //! arguments of helpers.
 
-use super::masm::{FrameMarks, FrameOffset, Label, Masm, Width};
+use super::masm::{FrameMarks, FrameOffset, Label, Masm};
 use super::operands::{Below, Operand, Type};
 use super::{Context, Finished, operators};
 use crate::error::{Error, ErrorKind};
 use crate::parse::value_type;
-use std::mem::offset_of;
-use wasmo_abi::index::{FuncIndex, MemoryIndex};
+use wasmo_abi::index::FuncIndex;
 use wasmo_abi::offsets::WasmOffset;
 use wasmo_abi::trap::TrapCode;
 use wasmo_abi::types::{FuncType, ValType};
-use wasmo_abi::vm::VmMemorySlot;
 use wasmparser::{FuncValidator, FunctionBody, ValidatorResources};
 
-use super::call::Location;
 use super::control::Frame;
 use super::tier::Cold;
+use super::variables::Variables;
 
 /// The most bytes of a frame.
 const MAX_FRAME: u32 = (1 << 24) - 16;
@@ -36,8 +34,12 @@ pub(super) struct Generator<'a, M> {
     pub(super) position: usize,
     pub(super) ty: &'a FuncType,
     pub(super) locals: Vec<Type>,
+    pub(super) variables: Variables,
     pub(super) stack: Vec<Operand>,
     pub(super) below: Below,
+    /// The registers for operands, and those of them that are free; as bits.
+    pub(super) operand_gprs: u32,
+    pub(super) operand_fprs: u32,
     pub(super) free_gprs: u32,
     pub(super) free_fprs: u32,
     /// Where the operands' slots begin.
@@ -83,9 +85,11 @@ impl<'a, M: Masm> Generator<'a, M> {
         if ty.results.iter().any(|&ty| operand_type(ty).is_none()) {
             return Ok(None);
         }
+        let variables = Variables::find::<M>(&locals, body)?;
         let count = u32::try_from(locals.len()).map_err(|_| Self::too_large())?;
         // The slots begin at a multiple of 16.
-        let slots = FrameOffset((M::BELOW + 8 * count).next_multiple_of(16));
+        let slots = FrameOffset((M::BELOW + 8 * (variables.kept.count() + count)).next_multiple_of(16));
+        let (variable_gprs, variable_fprs) = variables.registers();
         masm.align(16);
         let epilogue = masm.new_label();
         let mut generator = Self {
@@ -95,8 +99,11 @@ impl<'a, M: Masm> Generator<'a, M> {
             position,
             ty,
             locals,
+            variables,
             stack: Vec::with_capacity(16),
             below: Below::default(),
+            operand_gprs: M::GPRS.iter().fold(0, |set, reg| set | 1 << reg.0) & !variable_gprs,
+            operand_fprs: M::FPRS.iter().fold(0, |set, reg| set | 1 << reg.0) & !variable_fprs,
             free_gprs: 0,
             free_fprs: 0,
             slots,
@@ -124,7 +131,7 @@ impl<'a, M: Masm> Generator<'a, M> {
         func: FuncIndex,
     ) -> Result<Option<Finished>, Error> {
         self.begin_row();
-        let mut marks = self.masm.begin_function();
+        let mut marks = self.masm.begin_function(self.variables.kept);
         self.define_locals()?;
         self.open_function();
         self.count_entry()?;
@@ -169,37 +176,6 @@ impl<'a, M: Masm> Generator<'a, M> {
             locals.resize(locals.len() + count as usize, ty);
         }
         Ok(Some(locals))
-    }
-
-    /// Puts the parameters into their places, and zeros into those of the other variables.
-    fn define_locals(&mut self) -> Result<(), Error> {
-        if !self.context.info.memories.is_empty() {
-            let base = self.context.layout.memory(MemoryIndex(0)) + offset_of!(VmMemorySlot, base);
-            let base = self.context_field(base)?;
-            self.masm.load(super::masm::Load::Whole(Width::W64), M::MEMORY, base);
-        }
-        let locations = Location::of_params::<M>(&self.ty.params);
-        let params = u32::try_from(locations.len()).map_err(|_| Self::too_large())?;
-        let mut spilled = false;
-        for (index, &location) in (0..).zip(&locations) {
-            let place = self.local_place(index);
-            match location {
-                Location::Gpr(reg) => self.masm.store_frame(place, reg),
-                Location::Fpr(reg) => self.masm.fstore_frame(place, reg),
-                Location::Spill(slot) => {
-                    if !spilled {
-                        self.load_exec(M::SCRATCH)?;
-                        spilled = true;
-                    }
-                    let from = Self::spill_slot(M::SCRATCH, slot)?;
-                    self.masm.load(super::masm::Load::Whole(Width::W64), M::CALLEE_CONTEXT, from);
-                    self.masm.store_frame(place, M::CALLEE_CONTEXT);
-                }
-            }
-        }
-        let count = u32::try_from(self.locals.len()).map_err(|_| Self::too_large())?;
-        self.masm.clear_frame(self.local_place(params), count - params);
-        Ok(())
     }
 
     fn finish(&mut self, marks: &mut FrameMarks) -> Result<(), Error> {

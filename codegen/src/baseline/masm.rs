@@ -29,6 +29,16 @@ pub(super) enum Float {
     F64,
 }
 
+impl Float {
+    /// The one with so many bits.
+    pub(super) fn of(width: Width) -> Self {
+        match width {
+            Width::W32 => Self::F32,
+            Width::W64 => Self::F64,
+        }
+    }
+}
+
 /// A place in the frame: bytes from the stack pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FrameOffset(pub(super) u32);
@@ -199,6 +209,32 @@ pub(super) enum Target {
     Memory(Address),
 }
 
+/// Registers that a function keeps for its caller in its frame, by their numbers' bits: they lie from [`Masm::BELOW`] on, in the order of their numbers, floating-point registers behind the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) gprs: u32,
+    pub(super) fprs: u32,
+}
+
+impl Kept {
+    /// How many registers these are.
+    pub(super) fn count(self) -> u32 {
+        self.gprs.count_ones() + self.fprs.count_ones()
+    }
+
+    /// Each general-purpose register with its place, if the first lies at `below`.
+    pub(super) fn gprs(self, below: u32) -> impl Iterator<Item = (Gpr, FrameOffset)> {
+        let places = (below..).step_by(8).map(FrameOffset);
+        (0..32).filter(move |reg| self.gprs & 1 << reg != 0).map(Gpr).zip(places)
+    }
+
+    /// Likewise the floating-point registers.
+    pub(super) fn fprs(self, below: u32) -> impl Iterator<Item = (Fpr, FrameOffset)> {
+        let places = (below + 8 * self.gprs.count_ones()..).step_by(8).map(FrameOffset);
+        (0..32).filter(move |reg| self.fprs & 1 << reg != 0).map(Fpr).zip(places)
+    }
+}
+
 /// Where a function's frame is described, for its call frame information; offsets in the code.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FrameMarks {
@@ -207,6 +243,9 @@ pub(super) struct FrameMarks {
     pub(super) end: u32,
     /// Behind the instruction that makes the frame.
     pub(super) framed: u32,
+    /// What is kept in the frame, and from where on it is.
+    pub(super) kept: Kept,
+    pub(super) kept_from: u32,
     /// The frame's size in bytes, without what the beginning pushes.
     pub(super) size: u32,
     /// Where the code lies that touches the pages of a large frame, and where in it the frame is there.
@@ -218,6 +257,14 @@ pub(super) trait Masm: Default {
     /// Registers that hold values. All of them are changed by calls.
     const GPRS: &'static [Gpr];
     const FPRS: &'static [Fpr];
+    /// Registers that hold variables, and that functions keep for their callers. None of them is one of the above.
+    const KEPT: &'static [Gpr];
+    const KEPT_FLOATS: &'static [Fpr];
+    /// Those of the registers that hold values that may hold variables instead: arguments may travel there, but of what is at fixed registers below only results do.
+    const LENT: &'static [Gpr];
+    const LENT_FLOATS: &'static [Fpr];
+    /// Further such registers, in functions that call nothing in the ordinary course of things. [`Masm::clear_frame`] leaves them alone, too.
+    const LEAF: &'static [Gpr];
     /// A register for the generator's own use between two of these calls, which may use it themselves where they say so.
     const SCRATCH: Gpr;
     const FLOAT_SCRATCH: Fpr;
@@ -262,10 +309,10 @@ pub(super) trait Masm: Default {
     /// `Limit` when the function is too large for some of its instructions.
     fn finish_labels(&mut self) -> Result<(), Error>;
 
-    /// Begins a function: makes the frame, whose size is given at the end, and keeps the context in it.
-    fn begin_function(&mut self) -> FrameMarks;
+    /// Begins a function: makes the frame, whose size is given at the end, and keeps the context and `kept` in it.
+    fn begin_function(&mut self, kept: Kept) -> FrameMarks;
     /// Takes the frame away, before a jump to other code, or to be followed by [`Masm::ret`]; answers where the frame has gone, for [`Masm::describe_frame`].
-    fn leave_frame(&mut self) -> u32;
+    fn leave_frame(&mut self, kept: Kept) -> u32;
     fn ret(&mut self);
     /// Ends a function: gives its frame `size` bytes, a multiple of 16.
     fn end_function(&mut self, marks: &mut FrameMarks, size: u32);
@@ -278,7 +325,7 @@ pub(super) trait Masm: Default {
     fn store_frame(&mut self, to: FrameOffset, src: Gpr);
     /// Stores 64 bits. Changes [`Masm::SCRATCH`].
     fn store_frame_imm(&mut self, to: FrameOffset, value: u64);
-    /// Makes `count` words of the frame 0. Changes all registers that hold no argument, at a function's beginning.
+    /// Makes `count` words of the frame 0. Changes the scratch register and some that hold operands, which have none at a function's beginning.
     fn clear_frame(&mut self, from: FrameOffset, count: u32);
     fn frame_address(&mut self, dst: Gpr, of: FrameOffset);
     fn fmov(&mut self, dst: Fpr, src: Fpr);

@@ -3,7 +3,7 @@
 use super::call::Argument;
 use super::function::{Generator, operand_type};
 use super::masm::{Address, Alu, Compare, Float, Gpr, Load, Masm, Shift, Source, Store, Width};
-use super::operands::{Place, Popped, Type};
+use super::operands::{Place, Type};
 use crate::error::Error;
 use std::mem::offset_of;
 use wasmo_abi::builtin::{Builtin, VmBuiltins};
@@ -33,7 +33,7 @@ impl<M: Masm> Generator<'_, M> {
         Ok(M::SCRATCH)
     }
 
-    /// Pops an index; answers the place that `argument` makes of it, and the register that the index is in.
+    /// Pops an index; answers the place that `argument` makes of it, and the register that the index is in, which is to be released.
     fn pop_address(&mut self, argument: &MemArg) -> Result<(Address, Option<Gpr>), Error> {
         let MemArgTarget::Memory(memory) = argument.target else {
             return Err(Error::internal("an access to something other than a memory"));
@@ -50,13 +50,13 @@ impl<M: Masm> Generator<'_, M> {
                 return Ok((Address::new(base, offset), None));
             }
         }
-        let index = self.ensure_gpr(popped)?;
-        let offset = match i32::try_from(offset) {
-            Ok(offset) => offset,
+        let (index, offset) = match i32::try_from(offset) {
+            Ok(offset) => (self.read_gpr(popped)?, offset),
             Err(_) => {
+                let index = self.ensure_gpr(popped)?;
                 self.masm.mov_imm(M::SCRATCH, offset);
                 self.masm.alu(Alu::Add, Width::W64, index, Source::Gpr(M::SCRATCH));
-                0
+                (index, 0)
             }
         };
         let base = self.memory_base(MemoryIndex(memory))?;
@@ -67,8 +67,8 @@ impl<M: Masm> Generator<'_, M> {
     pub(super) fn load(&mut self, load: Load, ty: Type, argument: &MemArg) -> Result<(), Error> {
         let (address, index) = self.pop_address(argument)?;
         let dst = match index {
-            Some(index) => index,
-            None => self.take_gpr()?,
+            Some(index) if self.holds_operands(index) => index,
+            _ => self.take_gpr()?,
         };
         self.masm.load(load, dst, address);
         self.push_gpr(ty, dst);
@@ -85,7 +85,7 @@ impl<M: Masm> Generator<'_, M> {
     }
 
     pub(super) fn store(&mut self, store: Store, argument: &MemArg) -> Result<(), Error> {
-        let value = self.pop_gpr()?;
+        let value = self.pop_read_gpr()?;
         let (address, index) = self.pop_address(argument)?;
         self.masm.store(store, address, value);
         self.release(value);
@@ -94,7 +94,7 @@ impl<M: Masm> Generator<'_, M> {
     }
 
     pub(super) fn store_float(&mut self, ty: Float, argument: &MemArg) -> Result<(), Error> {
-        let value = self.pop_fpr()?;
+        let value = self.pop_read_fpr()?;
         let (address, index) = self.pop_address(argument)?;
         self.masm.fstore(ty, address, value);
         self.release_fpr(value);
@@ -236,12 +236,12 @@ impl<M: Masm> Generator<'_, M> {
     pub(super) fn global_set(&mut self, global: GlobalIndex) -> Result<bool, Error> {
         let Some(ty) = operand_type(self.context.info.globals[global].content) else { return Ok(false) };
         if let Some(float) = ty.float() {
-            let value = self.pop_fpr()?;
+            let value = self.pop_read_fpr()?;
             let place = self.global_place(global)?;
             self.masm.fstore(float, place, value);
             self.release_fpr(value);
         } else {
-            let value = self.pop_gpr()?;
+            let value = self.pop_read_gpr()?;
             let place = self.global_place(global)?;
             self.masm.store(if ty == Type::I32 { Store::Word } else { Store::Double }, place, value);
             self.release(value);
@@ -274,7 +274,7 @@ impl<M: Masm> Generator<'_, M> {
 
     /// `table.set`
     pub(super) fn table_set(&mut self, table: TableIndex) -> Result<(), Error> {
-        let value = self.pop_gpr()?;
+        let value = self.pop_read_gpr()?;
         let element = self.pop_element(table, TrapCode::TableOutOfBounds)?;
         // The runtime is to know that tables of the store are not as they were.
         self.load_exec(M::SCRATCH)?;
@@ -322,46 +322,6 @@ impl<M: Masm> Generator<'_, M> {
             }
         }
         self.push_gpr(Type::I32, dst);
-        Ok(())
-    }
-
-    /// `local.set` (not `keep`) and `local.tee`.
-    pub(super) fn set_local(&mut self, index: u32, keep: bool) -> Result<(), Error> {
-        let popped = self.pop()?;
-        self.detach_local(index)?;
-        let Popped { operand, slot } = popped;
-        let to = self.local_place(index);
-        let place = match operand.place {
-            Place::Gpr(reg) => {
-                self.masm.store_frame(to, reg);
-                operand.place
-            }
-            Place::Fpr(reg) => {
-                self.masm.fstore_frame(to, reg);
-                operand.place
-            }
-            Place::Const(bits) => {
-                self.masm.store_frame_imm(to, bits);
-                operand.place
-            }
-            Place::Local(from) if from == index => operand.place,
-            Place::Local(from) => {
-                self.masm.load_frame(Width::W64, M::SCRATCH, self.local_place(from));
-                self.masm.store_frame(to, M::SCRATCH);
-                operand.place
-            }
-            Place::Slot => {
-                self.masm.load_frame(Width::W64, M::SCRATCH, slot);
-                self.masm.store_frame(to, M::SCRATCH);
-                Place::Slot
-            }
-            Place::Flags(_) => return Err(Error::internal("a condition is assigned")),
-        };
-        if keep {
-            self.push(operand.ty, place);
-        } else {
-            self.release_place(place);
-        }
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ mod operators;
 #[cfg(test)]
 mod tests;
 mod tier;
+mod variables;
 mod x86_64;
 
 use crate::error::{Error, ErrorKind};

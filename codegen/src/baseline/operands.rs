@@ -6,6 +6,7 @@
 
 use super::function::Generator;
 use super::masm::{Cond, Float, Fpr, FrameOffset, Gpr, Masm, Source, Width};
+use super::variables::Home;
 use crate::error::Error;
 
 /// The type of an operand. References are as i64.
@@ -109,11 +110,6 @@ impl<M: Masm> Generator<'_, M> {
         offset.and_then(|offset| self.slots.0.checked_add(offset)).map(FrameOffset).ok_or_else(Self::too_large)
     }
 
-    /// Where variable `index` is.
-    pub(super) fn local_place(&self, index: u32) -> FrameOffset {
-        FrameOffset(M::BELOW + 8 * index)
-    }
-
     pub(super) fn push(&mut self, ty: Type, place: Place) {
         self.stack.push(Operand { ty, place });
         self.highest = self.highest.max(self.stack.len());
@@ -162,14 +158,39 @@ impl<M: Masm> Generator<'_, M> {
         let width = operand.ty.width();
         match operand.place {
             Place::Gpr(from) => self.masm.mov(Width::W64, reg, from),
-            Place::Fpr(from) => {
-                let float = if width == Width::W32 { Float::F32 } else { Float::F64 };
-                self.masm.fpr_to_gpr(float, reg, from);
-            }
+            Place::Fpr(from) => self.masm.fpr_to_gpr(Float::of(width), reg, from),
             Place::Const(bits) => self.masm.mov_imm(reg, bits),
-            Place::Local(index) => self.masm.load_frame(width, reg, self.local_place(index)),
+            Place::Local(index) => match self.variables.home(index) {
+                Home::Gpr(from) => self.masm.mov(Width::W64, reg, from),
+                Home::Fpr(from) => self.masm.fpr_to_gpr(Float::of(width), reg, from),
+                Home::Frame => self.masm.load_frame(width, reg, self.local_place(index)),
+            },
             Place::Slot => self.masm.load_frame(width, reg, slot),
             Place::Flags(cond) => self.masm.set(cond, reg),
+        }
+    }
+
+    /// Pops an integer to a register that is not to be changed: it may be a variable's.
+    pub(super) fn pop_read_gpr(&mut self) -> Result<Gpr, Error> {
+        let popped = self.pop()?;
+        self.read_gpr(popped)
+    }
+
+    /// Has a popped integer in such a register.
+    pub(super) fn read_gpr(&mut self, popped: Popped) -> Result<Gpr, Error> {
+        match self.register_of(popped.operand.place) {
+            Home::Gpr(reg) => Ok(reg),
+            _ => self.ensure_gpr(popped),
+        }
+    }
+
+    /// The register in which an operand is, if it is in one: its own, or its variable's.
+    pub(super) fn register_of(&self, place: Place) -> Home {
+        match place {
+            Place::Gpr(reg) => Home::Gpr(reg),
+            Place::Fpr(reg) => Home::Fpr(reg),
+            Place::Local(index) => self.variables.home(index),
+            Place::Const(_) | Place::Slot | Place::Flags(_) => Home::Frame,
         }
     }
 
@@ -188,7 +209,10 @@ impl<M: Masm> Generator<'_, M> {
                     None => Ok(Source::Gpr(self.ensure_gpr(popped)?)),
                 }
             }
-            Place::Local(index) => Ok(Source::Frame(self.local_place(index))),
+            Place::Local(index) => Ok(match self.variables.home(index) {
+                Home::Gpr(reg) => Source::Gpr(reg),
+                _ => Source::Frame(self.local_place(index)),
+            }),
             Place::Slot => Ok(Source::Frame(popped.slot)),
             _ => Ok(Source::Gpr(self.ensure_gpr(popped)?)),
         }
@@ -205,13 +229,24 @@ impl<M: Masm> Generator<'_, M> {
         Ok(reg)
     }
 
+    /// Pops a floating-point number to a register that is not to be changed.
+    pub(super) fn pop_read_fpr(&mut self) -> Result<Fpr, Error> {
+        match self.register_of(self.top()?.place) {
+            Home::Fpr(reg) => self.pop().map(|_| reg),
+            _ => self.pop_fpr(),
+        }
+    }
+
     /// Loads a popped floating-point number to a register.
     pub(super) fn load_fpr(&mut self, reg: Fpr, Popped { operand, slot }: Popped) -> Result<(), Error> {
         let ty = operand.ty.float().ok_or_else(|| Error::internal("an integer where a float is wanted"))?;
         match operand.place {
             Place::Fpr(from) => self.masm.fmov(reg, from),
             Place::Const(bits) => self.masm.fmov_imm(ty, reg, bits),
-            Place::Local(index) => self.masm.fload_frame(ty, reg, self.local_place(index)),
+            Place::Local(index) => match self.variables.home(index) {
+                Home::Fpr(from) => self.masm.fmov(reg, from),
+                _ => self.masm.fload_frame(ty, reg, self.local_place(index)),
+            },
             Place::Slot => self.masm.fload_frame(ty, reg, slot),
             Place::Gpr(_) | Place::Flags(_) => return Err(Error::internal("a float in an integer's register")),
         }
@@ -281,14 +316,19 @@ impl<M: Masm> Generator<'_, M> {
         }
     }
 
-    /// Gives a register up.
+    /// Whether a register is one for operands, and not a variable's.
+    pub(super) fn holds_operands(&self, reg: Gpr) -> bool {
+        self.operand_gprs & 1 << reg.0 != 0
+    }
+
+    /// Gives a register up, unless it is a variable's.
     pub(super) fn release(&mut self, reg: Gpr) {
-        self.free_gprs |= 1 << reg.0;
+        self.free_gprs |= self.operand_gprs & 1 << reg.0;
     }
 
     /// Likewise.
     pub(super) fn release_fpr(&mut self, reg: Fpr) {
-        self.free_fprs |= 1 << reg.0;
+        self.free_fprs |= self.operand_fprs & 1 << reg.0;
     }
 
     /// Gives up the register of a second operand, if it has one.
@@ -353,7 +393,7 @@ impl<M: Masm> Generator<'_, M> {
     fn settle_locals(&mut self) -> Result<(), Error> {
         for height in self.below.locals.max(self.settled())..self.stack.len() {
             if let Some(Operand { place: Place::Local(index), .. }) = self.stack.get(height).copied() {
-                self.copy_frame(self.local_place(index), self.slot(height)?);
+                self.copy_local(index, self.slot(height)?);
                 self.set_place(height, Place::Slot);
             }
         }
@@ -361,7 +401,7 @@ impl<M: Masm> Generator<'_, M> {
         Ok(())
     }
 
-    fn copy_frame(&mut self, from: FrameOffset, to: FrameOffset) {
+    pub(super) fn copy_frame(&mut self, from: FrameOffset, to: FrameOffset) {
         self.masm.load_frame(Width::W64, M::SCRATCH, from);
         self.masm.store_frame(to, M::SCRATCH);
     }
@@ -376,7 +416,7 @@ impl<M: Masm> Generator<'_, M> {
                 Place::Gpr(reg) => self.masm.store_frame(to, reg),
                 Place::Fpr(reg) => self.masm.fstore_frame(to, reg),
                 Place::Const(bits) => self.masm.store_frame_imm(to, bits),
-                Place::Local(index) => self.copy_frame(self.local_place(index), to),
+                Place::Local(index) => self.copy_local(index, to),
                 Place::Slot if height == start => {}
                 Place::Slot => self.copy_frame(self.slot(start + position)?, to),
                 Place::Flags(_) => return Err(Error::internal("a condition is carried by a branch")),
@@ -424,7 +464,6 @@ impl<M: Masm> Generator<'_, M> {
             self.stack.iter().all(|operand| !matches!(operand.place, Place::Gpr(_) | Place::Fpr(_) | Place::Flags(_))),
             "an operand is in a register that something else gets"
         );
-        self.free_gprs = M::GPRS.iter().fold(0, |set, reg| set | 1 << reg.0);
-        self.free_fprs = M::FPRS.iter().fold(0, |set, reg| set | 1 << reg.0);
+        (self.free_gprs, self.free_fprs) = (self.operand_gprs, self.operand_fprs);
     }
 }

@@ -2,8 +2,8 @@
 
 use super::function::Generator;
 use super::masm::{
-    Alu, Compare, Division, Float, FloatBinary, FloatCompare, FloatUnary, Load, Masm, Shift, Source, Store, ToFloat,
-    ToInt, Unary, Width,
+    Alu, Compare, Division, Float, FloatBinary, FloatCompare, FloatUnary, Gpr, Load, Masm, Shift, Source, Store,
+    ToFloat, ToInt, Unary, Width,
 };
 use super::operands::{Place, Type};
 use crate::error::Error;
@@ -87,7 +87,7 @@ fn select<M: Masm>(g: &mut Generator<'_, M>) -> Result<bool, Error> {
     let condition = g.pop()?;
     let condition = match condition.operand.place {
         Place::Flags(cond) => Ok(cond),
-        _ => Err(g.ensure_gpr(condition)?),
+        _ => Err(g.read_gpr(condition)?),
     };
     let ty = g.top()?.ty;
     let settle = |g: &mut Generator<'_, M>| match condition {
@@ -99,7 +99,7 @@ fn select<M: Masm>(g: &mut Generator<'_, M>) -> Result<bool, Error> {
         }
     };
     if ty.float().is_some() {
-        let (no, yes) = (g.pop_fpr()?, g.pop_fpr()?);
+        let (no, yes) = (g.pop_read_fpr()?, g.pop_fpr()?);
         let cond = settle(g);
         let done = g.masm.new_label();
         g.masm.jump_if(cond, done);
@@ -108,7 +108,7 @@ fn select<M: Masm>(g: &mut Generator<'_, M>) -> Result<bool, Error> {
         g.release_fpr(no);
         g.push_fpr(ty, yes);
     } else {
-        let (no, yes) = (g.pop_gpr()?, g.pop_gpr()?);
+        let (no, yes) = (g.pop_read_gpr()?, g.pop_gpr()?);
         let cond = settle(g);
         g.masm.mov_if(M::invert(cond), yes, no);
         g.release(no);
@@ -211,9 +211,9 @@ fn integer<M: Masm>(g: &mut Generator<'_, M>, operator: &Operator<'_>) -> Result
         I32Eqz => return equals_zero(g),
         I64Eqz => is_zero(g, W64)?,
         I32WrapI64 => {
-            let reg = g.pop_gpr()?;
-            g.masm.mov(W32, reg, reg);
-            g.push_gpr(W32, reg);
+            let (dst, src) = in_and_out(g)?;
+            g.masm.mov(W32, dst, src);
+            g.push_gpr(W32, dst);
         }
         I64ExtendI32U => {
             // Registers have it extended already.
@@ -221,9 +221,9 @@ fn integer<M: Masm>(g: &mut Generator<'_, M>, operator: &Operator<'_>) -> Result
             g.push_gpr(W64, reg);
         }
         I64ExtendI32S => {
-            let reg = g.pop_gpr()?;
-            g.masm.unary(Unary::Extend32, W64, reg, reg);
-            g.push_gpr(W64, reg);
+            let (dst, src) = in_and_out(g)?;
+            g.masm.unary(Unary::Extend32, W64, dst, src);
+            g.push_gpr(W64, dst);
         }
         _ => return compare(g, operator),
     }
@@ -255,7 +255,7 @@ fn compare<M: Masm>(g: &mut Generator<'_, M>, operator: &Operator<'_>) -> Result
         _ => return Ok(false),
     };
     let b = g.pop_source()?;
-    let a = g.pop_gpr()?;
+    let a = g.pop_read_gpr()?;
     g.masm.compare(width, a, b);
     g.release(a);
     g.release_source(b);
@@ -275,7 +275,7 @@ fn equals_zero<M: Masm>(g: &mut Generator<'_, M>) -> Result<bool, Error> {
 }
 
 fn is_zero<M: Masm>(g: &mut Generator<'_, M>, width: Width) -> Result<(), Error> {
-    let reg = g.pop_gpr()?;
+    let reg = g.pop_read_gpr()?;
     g.masm.test(width, reg);
     g.release(reg);
     g.push(Type::I32, Place::Flags(M::cond(Compare::Eq)));
@@ -283,10 +283,12 @@ fn is_zero<M: Masm>(g: &mut Generator<'_, M>, width: Width) -> Result<(), Error>
 }
 
 /// The operands of an operation whose result is where its first operand was; either may be the first if they `commute`.
-fn operands<M: Masm>(g: &mut Generator<'_, M>, commute: bool) -> Result<(super::masm::Gpr, Source), Error> {
+fn operands<M: Masm>(g: &mut Generator<'_, M>, commute: bool) -> Result<(Gpr, Source), Error> {
     let b = g.pop_source()?;
     match (b, g.top()?.place) {
-        (Source::Gpr(b), Place::Local(_) | Place::Slot | Place::Const(_)) if commute => Ok((b, g.pop_source()?)),
+        (Source::Gpr(b), Place::Local(_) | Place::Slot | Place::Const(_)) if commute && g.holds_operands(b) => {
+            Ok((b, g.pop_source()?))
+        }
         _ => Ok((g.pop_gpr()?, b)),
     }
 }
@@ -318,7 +320,7 @@ fn shift<M: Masm>(g: &mut Generator<'_, M>, op: Shift, width: Width) -> Result<(
         return Ok(());
     }
     let amount = match M::SHIFT_AMOUNT {
-        None => g.ensure_gpr(amount)?,
+        None => g.read_gpr(amount)?,
         Some(reg) if amount.operand.place == Place::Gpr(reg) => reg,
         Some(reg) => {
             g.take_this(reg)?;
@@ -335,10 +337,17 @@ fn shift<M: Masm>(g: &mut Generator<'_, M>, op: Shift, width: Width) -> Result<(
 }
 
 fn unary<M: Masm>(g: &mut Generator<'_, M>, op: Unary, width: Width) -> Result<(), Error> {
-    let reg = g.pop_gpr()?;
-    g.masm.unary(op, width, reg, reg);
-    g.push_gpr(width, reg);
+    let (dst, src) = in_and_out(g)?;
+    g.masm.unary(op, width, dst, src);
+    g.push_gpr(width, dst);
     Ok(())
+}
+
+/// Pops an integer; answers a register for the result, which may be the same, and the one in which the integer is.
+fn in_and_out<M: Masm>(g: &mut Generator<'_, M>) -> Result<(Gpr, Gpr), Error> {
+    let src = g.pop_read_gpr()?;
+    let dst = if g.holds_operands(src) { src } else { g.take_gpr()? };
+    Ok((dst, src))
 }
 
 fn divide<M: Masm>(g: &mut Generator<'_, M>, op: Division, width: Width) -> Result<(), Error> {
@@ -350,7 +359,7 @@ fn divide<M: Masm>(g: &mut Generator<'_, M>, op: Division, width: Width) -> Resu
         g.take_this(first)?;
         g.take_this(second)?;
     }
-    let divisor = g.pop_gpr()?;
+    let divisor = g.pop_read_gpr()?;
     let dividend = match M::DIVISION {
         Some((first, _)) => {
             let popped = g.pop()?;
@@ -454,7 +463,7 @@ fn float<M: Masm>(g: &mut Generator<'_, M>, operator: &Operator<'_>) -> Result<b
 }
 
 fn float_binary<M: Masm>(g: &mut Generator<'_, M>, op: FloatBinary, ty: Float) -> Result<(), Error> {
-    let (b, a) = (g.pop_fpr()?, g.pop_fpr()?);
+    let (b, a) = (g.pop_read_fpr()?, g.pop_fpr()?);
     g.masm.fbinary(op, ty, a, b);
     g.release_fpr(b);
     g.push_fpr(ty, a);
@@ -469,7 +478,7 @@ fn float_unary<M: Masm>(g: &mut Generator<'_, M>, op: FloatUnary, ty: Float) -> 
 }
 
 fn float_compare<M: Masm>(g: &mut Generator<'_, M>, op: FloatCompare, ty: Float) -> Result<(), Error> {
-    let (b, a) = (g.pop_fpr()?, g.pop_fpr()?);
+    let (b, a) = (g.pop_read_fpr()?, g.pop_read_fpr()?);
     let dst = g.take_gpr()?;
     let cond = g.masm.fcompare(op, ty, a, b, dst);
     g.release_fpr(a);
@@ -520,7 +529,7 @@ fn convert<M: Masm>(g: &mut Generator<'_, M>, operator: &Operator<'_>) -> Result
         }
         I32ReinterpretF32 | I64ReinterpretF64 => {
             let ty = if matches!(operator, I32ReinterpretF32) { F32 } else { F64 };
-            let src = g.pop_fpr()?;
+            let src = g.pop_read_fpr()?;
             let dst = g.take_gpr()?;
             g.masm.fpr_to_gpr(ty, dst, src);
             g.release_fpr(src);
@@ -528,7 +537,7 @@ fn convert<M: Masm>(g: &mut Generator<'_, M>, operator: &Operator<'_>) -> Result
         }
         F32ReinterpretI32 | F64ReinterpretI64 => {
             let ty = if matches!(operator, F32ReinterpretI32) { F32 } else { F64 };
-            let src = g.pop_gpr()?;
+            let src = g.pop_read_gpr()?;
             let dst = g.take_fpr()?;
             g.masm.gpr_to_fpr(ty, dst, src);
             g.release(src);

@@ -146,8 +146,16 @@ const MANY: &str =
 fn with_frames() -> String {
     let variables = "i64 ".repeat(1000);
     format!(
-        "(module (func (param i32) (result i32) (local {variables}) local.get 0 return_call $h)
-        (func $h (param i32) (result i32) local.get 0 if local.get 0 return_call $h end local.get 0))"
+        "(module (func (param i32) (result i32) (local {variables})
+            loop local.get 0 call $h local.tee 0 br_if 0 end local.get 0 return_call $h)
+        (func $h (param i32) (result i32) local.get 0 if local.get 0 return_call $h end local.get 0)
+        (func (param i32 f64 f32) (result f64)
+            loop
+              local.get 0 call $h local.set 0
+              local.get 1 local.get 2 f64.promote_f32 f64.add local.set 1
+              local.get 0 br_if 0
+            end
+            local.get 1))"
     )
 }
 

@@ -132,8 +132,7 @@ impl<M: Masm> Generator<'_, M> {
         }
         self.load_exec(M::SCRATCH)?;
         for (index, ty) in (0..).zip(self.locals.clone()) {
-            let slot = self.local_place(index);
-            let value = Popped { operand: Operand { ty, place: Place::Slot }, slot };
+            let value = Popped { operand: Operand { ty, place: Place::Local(index) }, slot: self.local_place(index) };
             self.hand_over(M::SCRATCH, index as usize, value)?;
         }
         Ok(())

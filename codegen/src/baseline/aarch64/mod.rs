@@ -1,10 +1,10 @@
 //! [`Aarch64`]: the generator's steps as instructions of ARMv8.0-A, without any extension.
 //!
-//! Functions keep x19, x21, x23 to x29 and d8 to d15 for their callers and pop nothing when they return (ARCHITECTURE.md, section 3); of these only x19 is used, for the base of memory 0: x21 is the stubs' own. Frames
+//! Functions keep x19, x21, x23 to x29 and d8 to d15 for their callers and pop nothing when they return (ARCHITECTURE.md, section 3); x19 has the base of memory 0, x21 is the stubs' own, x23 to x28 and d8 to d15 are for variables. Frames
 //! are found by the stack pointer alone, so that x29 stays what it is. The frame:
 //!
 //! ```text
-//! … │ context │ x19 │ return address │ ← sp
+//! … │ d15 to d8, x28 to x23, if they are used │ context │ x19 │ return address │ ← sp
 //! ```
 //!
 //! x17 is this implementation's own: it is changed by whatever has to put an address or a constant somewhere.
@@ -19,10 +19,10 @@ mod encode;
 mod far;
 mod float;
 
-use super::frames::{OFFSET, REMEMBER, RESTORE, RESTORE_STATE, advance, frame_size, number};
+use super::frames::{REMEMBER, RESTORE_STATE, advance, frame_size, kept, restored};
 use super::masm::{
     Address, Alu, Compare, Cond, Division, Float, FloatBinary, FloatCompare, FloatUnary, Fpr, FrameMarks, FrameOffset,
-    Gpr, Label, Load, Masm, Shift, Source, Store, Target, ToFloat, ToInt, Unary, Width,
+    Gpr, Kept, Label, Load, Masm, Shift, Source, Store, Target, ToFloat, ToInt, Unary, Width,
 };
 use crate::error::Error;
 use encode::{Access, Encoder, SP, ZR, imm, logical_mask, op};
@@ -121,6 +121,11 @@ impl Masm for Aarch64 {
         Fpr(22),
         Fpr(23),
     ];
+    const KEPT: &'static [Gpr] = &[Gpr(23), Gpr(24), Gpr(25), Gpr(26), Gpr(27), Gpr(28)];
+    const KEPT_FLOATS: &'static [Fpr] = &[Fpr(8), Fpr(9), Fpr(10), Fpr(11), Fpr(12), Fpr(13), Fpr(14), Fpr(15)];
+    const LENT: &'static [Gpr] = &[Gpr(13), Gpr(12), Gpr(11), Gpr(10), Gpr(9)];
+    const LENT_FLOATS: &'static [Fpr] = &[Fpr(23), Fpr(22), Fpr(21), Fpr(20), Fpr(19), Fpr(18), Fpr(17), Fpr(16)];
+    const LEAF: &'static [Gpr] = &[];
     const SCRATCH: Gpr = X16;
     const FLOAT_SCRATCH: Fpr = Fpr(31);
     const INTEGER_ARGUMENTS: &'static [Gpr] = Self::GPRS.split_at(8).0;
@@ -186,17 +191,21 @@ impl Masm for Aarch64 {
         self.encoder.finish_labels()
     }
 
-    fn begin_function(&mut self) -> FrameMarks {
+    fn begin_function(&mut self, kept: Kept) -> FrameMarks {
         let start = self.encoder.here();
         // sub sp, sp, size
         self.encoder.nop();
         let framed = self.encoder.here();
         self.encoder.store_pair(X30.0, X19.0, SP, 0);
         self.store_frame(CONTEXT_SLOT, X20);
-        FrameMarks { start, framed, ..FrameMarks::default() }
+        kept.gprs(Self::BELOW).for_each(|(reg, place)| self.store_frame(place, reg));
+        kept.fprs(Self::BELOW).for_each(|(reg, place)| self.fstore_frame(place, reg));
+        FrameMarks { start, framed, kept, kept_from: self.encoder.here(), ..FrameMarks::default() }
     }
 
-    fn leave_frame(&mut self) -> u32 {
+    fn leave_frame(&mut self, kept: Kept) -> u32 {
+        kept.gprs(Self::BELOW).for_each(|(reg, place)| self.load_frame(Width::W64, reg, place));
+        kept.fprs(Self::BELOW).for_each(|(reg, place)| self.fload_frame(Float::F64, reg, place));
         self.encoder.load_pair(X30.0, X19.0, SP, 0);
         self.sizes.push(self.encoder.here());
         // add sp, sp, size & 0xfff000; add sp, sp, size & 0xfff
@@ -233,19 +242,29 @@ impl Masm for Aarch64 {
     }
 
     fn describe_frame(marks: &FrameMarks, left: &[(u32, u32)]) -> Vec<u8> {
+        /// The number of the first floating-point register in DWARF.
+        const V0: u8 = 64;
+        // In words below where the frame ends.
+        let words = move |place: FrameOffset| (marks.size - place.0) / 8;
+        let always = || [(X30.0, words(FrameOffset(0))), (X19.0, words(FrameOffset(8)))].into_iter();
+        let registers = || {
+            let gprs = marks.kept.gprs(Self::BELOW).map(move |(reg, place)| (reg.0, words(place)));
+            gprs.chain(marks.kept.fprs(Self::BELOW).map(move |(reg, place)| (V0 + reg.0, words(place))))
+        };
         let mut description = Vec::with_capacity(48);
         let mut at = marks.start;
         advance(&mut description, &mut at, marks.framed);
         frame_size(&mut description, marks.size);
         advance(&mut description, &mut at, marks.framed + 4);
-        // In words below where the frame ends.
-        for (reg, words) in [(X30, marks.size / 8), (X19, marks.size / 8 - 1)] {
-            description.push(OFFSET | reg.0);
-            number(&mut description, words);
+        kept(&mut description, always());
+        if marks.kept.count() > 0 {
+            advance(&mut description, &mut at, marks.kept_from);
+            kept(&mut description, registers());
         }
         for &(unframed, again) in left {
             advance(&mut description, &mut at, unframed - 8);
-            description.extend_from_slice(&[REMEMBER, RESTORE | X30.0, RESTORE | X19.0]);
+            description.push(REMEMBER);
+            restored(&mut description, always().chain(registers()));
             if marks.size >= PAGE {
                 advance(&mut description, &mut at, unframed - 4);
                 frame_size(&mut description, marks.size % PAGE);
@@ -258,7 +277,7 @@ impl Masm for Aarch64 {
         if let Some((probe, probed)) = marks.probe {
             advance(&mut description, &mut at, probe);
             frame_size(&mut description, 0);
-            description.extend_from_slice(&[RESTORE | X30.0, RESTORE | X19.0]);
+            restored(&mut description, always().chain(registers()));
             advance(&mut description, &mut at, probed);
             frame_size(&mut description, marks.size);
         }

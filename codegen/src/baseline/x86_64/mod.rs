@@ -1,9 +1,9 @@
 //! [`X86_64`]: the generator's steps as instructions of x86-64-v2 (SSE4.1 and `popcnt`, nothing later).
 //!
-//! Functions keep rbx, rbp, r12 and r15 for their callers and pop a word when they return (ARCHITECTURE.md, section 3); of these only rbx is used, for the base of memory 0. The frame:
+//! Functions keep rbx, rbp, r12 and r15 for their callers and pop a word when they return (ARCHITECTURE.md, section 3); rbx has the base of memory 0, the others are for variables. The frame:
 //!
 //! ```text
-//! return address │ rbx │ … │ context │ word for what is called to pop │ ← rsp
+//! return address │ rbx │ … │ r15, r12, rbp if they are used │ context │ word for what is called to pop │ ← rsp
 //! ```
 #![allow(
     clippy::cast_possible_truncation,
@@ -15,10 +15,10 @@
 mod encode;
 mod float;
 
-use super::frames::{OFFSET, REMEMBER, RESTORE, RESTORE_STATE, advance, frame_size};
+use super::frames::{OFFSET, REMEMBER, RESTORE, RESTORE_STATE, advance, frame_size, kept, restored};
 use super::masm::{
     Address, Alu, Compare, Cond, Division, Float, FloatBinary, FloatCompare, FloatUnary, Fpr, FrameMarks, FrameOffset,
-    Gpr, Label, Load, Masm, Shift, Source, Store, Target, ToFloat, ToInt, Unary, Width,
+    Gpr, Kept, Label, Load, Masm, Shift, Source, Store, Target, ToFloat, ToInt, Unary, Width,
 };
 use crate::error::Error;
 use encode::{Encoder, Mem, Op, Rm};
@@ -29,14 +29,17 @@ const RCX: Gpr = Gpr(1);
 const RDX: Gpr = Gpr(2);
 const RBX: Gpr = Gpr(3);
 const RSP: Gpr = Gpr(4);
+const RBP: Gpr = Gpr(5);
 const RSI: Gpr = Gpr(6);
 const RDI: Gpr = Gpr(7);
 const R8: Gpr = Gpr(8);
 const R9: Gpr = Gpr(9);
 const R10: Gpr = Gpr(10);
 const R11: Gpr = Gpr(11);
+const R12: Gpr = Gpr(12);
 const R13: Gpr = Gpr(13);
 const R14: Gpr = Gpr(14);
+const R15: Gpr = Gpr(15);
 
 /// Where the context is kept.
 const CONTEXT_SLOT: FrameOffset = FrameOffset(8);
@@ -142,6 +145,11 @@ impl Masm for X86_64 {
         Fpr(12),
         Fpr(13),
     ];
+    const KEPT: &'static [Gpr] = &[RBP, R12, R15];
+    const KEPT_FLOATS: &'static [Fpr] = &[];
+    const LENT: &'static [Gpr] = &[R9, R8];
+    const LENT_FLOATS: &'static [Fpr] = &[Fpr(13), Fpr(12), Fpr(11), Fpr(10), Fpr(9), Fpr(8)];
+    const LEAF: &'static [Gpr] = &[RSI];
     const SCRATCH: Gpr = R11;
     const FLOAT_SCRATCH: Fpr = Fpr(15);
     const INTEGER_ARGUMENTS: &'static [Gpr] = &[RDI, RSI, RDX, RCX, R8, R9];
@@ -213,16 +221,18 @@ impl Masm for X86_64 {
         Ok(())
     }
 
-    fn begin_function(&mut self) -> FrameMarks {
+    fn begin_function(&mut self, kept: Kept) -> FrameMarks {
         let start = self.encoder.here();
         // push rbx; sub rsp, size
         self.encoder.bytes(&[0x53, 0x48, 0x81, 0xec, 0, 0, 0, 0]);
         let framed = self.encoder.here();
         self.store_frame(CONTEXT_SLOT, R13);
-        FrameMarks { start, framed, ..FrameMarks::default() }
+        kept.gprs(Self::BELOW).for_each(|(reg, place)| self.store_frame(place, reg));
+        FrameMarks { start, framed, kept, kept_from: self.encoder.here(), ..FrameMarks::default() }
     }
 
-    fn leave_frame(&mut self) -> u32 {
+    fn leave_frame(&mut self, kept: Kept) -> u32 {
+        kept.gprs(Self::BELOW).for_each(|(reg, place)| self.load_frame(Width::W64, reg, place));
         // add rsp, size
         self.encoder.bytes(&[0x48, 0x81, 0xc4, 0, 0, 0, 0]);
         let place = self.encoder.here();
@@ -264,6 +274,11 @@ impl Masm for X86_64 {
     fn describe_frame(marks: &FrameMarks, left: &[(u32, u32)]) -> Vec<u8> {
         const RBX_AT: [u8; 2] = [OFFSET | 3, 2];
         const RBX_RESTORED: u8 = RESTORE | 3;
+        // In words below where the frame ends.
+        let registers = || {
+            let words = move |place: FrameOffset| (16 + marks.size - place.0) / 8;
+            marks.kept.gprs(Self::BELOW).map(move |(reg, place)| (dwarf_number(reg), words(place)))
+        };
         let mut description = Vec::with_capacity(32);
         let mut at = marks.start;
         advance(&mut description, &mut at, marks.start + 1);
@@ -271,10 +286,15 @@ impl Masm for X86_64 {
         description.extend_from_slice(&RBX_AT);
         advance(&mut description, &mut at, marks.framed);
         frame_size(&mut description, 16 + marks.size);
+        if marks.kept.count() > 0 {
+            advance(&mut description, &mut at, marks.kept_from);
+            kept(&mut description, registers());
+        }
         for &(unframed, again) in left {
             advance(&mut description, &mut at, unframed);
             description.push(REMEMBER);
             frame_size(&mut description, 16);
+            restored(&mut description, registers());
             advance(&mut description, &mut at, unframed + 1);
             frame_size(&mut description, 8);
             description.push(RBX_RESTORED);
@@ -284,6 +304,7 @@ impl Masm for X86_64 {
         if let Some((probe, probed)) = marks.probe {
             advance(&mut description, &mut at, probe);
             frame_size(&mut description, 16);
+            restored(&mut description, registers());
             advance(&mut description, &mut at, probed);
             frame_size(&mut description, 16 + marks.size);
         }
@@ -568,6 +589,12 @@ impl Masm for X86_64 {
     fn jump_to(&mut self, target: Gpr) {
         self.target(4, Target::Gpr(target));
     }
+}
+
+/// The number of a register in DWARF, which differs for the first eight (System V ABI for x86-64, figure 3.36).
+fn dwarf_number(reg: Gpr) -> u8 {
+    const FIRST: [u8; 8] = [0, 2, 1, 3, 7, 6, 4, 5];
+    FIRST.get(usize::from(reg.0)).copied().unwrap_or(reg.0)
 }
 
 fn shift_number(op: Shift) -> u8 {
