@@ -150,7 +150,8 @@ impl Cache {
         Ok(opened)
     }
 
-    /// The hash of a file, from its beginning; `file` has been opened and not been read from. A large file that was hashed before and has not changed is not read.
+    /// The hash of a file, from its beginning; `file` has been opened and not been read from. A large file that was hashed before and has not changed is not read; that it
+    /// was hashed now is noted in the cache, which is made if it does not exist.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -173,10 +174,15 @@ impl Cache {
         }
         file.read_to_end(&mut bytes)?;
         let hash = SourceHash::of(&bytes);
-        if let (Some(opened), Some(identity)) = (opened, identity)
+        if let Some(identity) = identity
             && index::Identity::of(&file.metadata()?) == Some(identity)
         {
-            index::record(&opened.directory, &opened.secret, &identity, Known::Source, hash.as_bytes());
+            match self.created() {
+                Ok(opened) => {
+                    index::record(&opened.directory, &opened.secret, &identity, Known::Source, hash.as_bytes());
+                }
+                Err(error) => tracing::debug!("no index of sources: {error}"),
+            }
         }
         Ok(Source { hash, bytes: Some(bytes) })
     }
