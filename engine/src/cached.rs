@@ -233,7 +233,11 @@ pub(crate) fn put(cache: &Cache, key: &Key, artifact: &mut [u8]) -> Result<Resul
         Ok(seal) => artifact::set_seal(artifact, seal)?,
         Err(error) => return Ok(Err(error)),
     }
-    Ok(cache.insert(key, artifact))
+    let inserted = cache.insert(key, artifact);
+    if inserted.is_ok() {
+        cache.record_written(key, &header);
+    }
+    Ok(inserted)
 }
 
 /// Whether the artefact has the seal of this cache for `key`.

@@ -35,6 +35,8 @@ pub struct Artifact {
     head: Vec<u8>,
     file: Arc<File>,
     id: Option<FileId>,
+    /// Whether the hot half is known to be as it was written.
+    verified: OnceLock<()>,
     /// From the file's beginning to the end of its code.
     hot: Arc<FileMapping>,
     /// The whole file, if somebody asked for more; `None` when it cannot be mapped.
@@ -70,8 +72,8 @@ impl Artifact {
         // The rest of the last page, since code ends within one.
         let end = end.next_multiple_of(page_size()).min(usize::try_from(size).unwrap_or(usize::MAX));
         let hot = Arc::new(FileMapping::new(&file, end).map_err(failed)?);
-        let (whole, cold) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { header, head, file: Arc::new(file), id, hot, whole, cold })
+        let (verified, whole, cold) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Ok(Self { header, head, file: Arc::new(file), id, verified, hot, whole, cold })
     }
 
     /// An artefact that is not in a file: `bytes` are copied.
@@ -208,8 +210,11 @@ impl Artifact {
         Ok((image.memory, mapped.ok_or_else(outside)?))
     }
 
-    /// Whether this process has found the hot half of this state of the file to be as it was written. Never where the system does not tell states of the file apart.
+    /// Whether this process has found the hot half of this state of the file to be as it was written; where the system does not tell states of the file apart, whether it has found that of this very artefact.
     pub fn is_verified(&self) -> bool {
+        if self.verified.get().is_some() {
+            return true;
+        }
         let Some(id) = self.id else { return false };
         let verified = VERIFIED.lock().unwrap_or_else(PoisonError::into_inner);
         verified.as_ref().is_some_and(|verified| verified.contains(&id))
@@ -224,6 +229,7 @@ impl Artifact {
     }
 
     fn remember_verified(&self) {
+        self.verified.get_or_init(|| ());
         let Some(id) = self.id else { return };
         let mut verified = VERIFIED.lock().unwrap_or_else(PoisonError::into_inner);
         let verified = verified.get_or_insert_default();

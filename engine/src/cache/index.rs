@@ -4,7 +4,8 @@
 //! A record belongs to a file's device and inode, and holds if size, time of modification and time of change are what they were. The
 //! time of change is the kernel's; no program sets it to what it likes. Two precautions, for where it says too little:
 //!
-//! * A file that changed less than [`SETTLED`] ago is not recorded: it may change again within one tick of the clock that stamps it.
+//! * A file that changed less than [`SETTLED`] ago is not recorded: it may change again within one tick of the clock that stamps it. (Entries of the cache are: they are
+//!   written before they have their name, and never changed.)
 //! * A time of change in whole seconds is none: images of file systems (squashfs, say) have fixed times, and several may be
 //!   mounted at the same device one after another.
 //!
@@ -127,11 +128,21 @@ pub(super) fn find(directory: &Directory, secret: &Secret, identity: &Identity, 
     Some(*hash)
 }
 
-/// Records a hash of a file that was `identity` before and after it was read. Nothing is lost when that fails.
+/// Records a hash of a file that was `identity` before and after it was read, unless it has just changed. Nothing is lost when that fails.
 pub(super) fn record(directory: &Directory, secret: &Secret, identity: &Identity, known: Known, hash: &[u8; HASH]) {
-    if !identity.settled(SystemTime::now()) {
-        return;
+    if identity.settled(SystemTime::now()) {
+        record_at_once(directory, secret, identity, known, hash);
     }
+}
+
+/// Likewise of a file that nobody changes any more.
+pub(super) fn record_at_once(
+    directory: &Directory,
+    secret: &Secret,
+    identity: &Identity,
+    known: Known,
+    hash: &[u8; HASH],
+) {
     let mut record = Vec::with_capacity(RECORD);
     record.extend_from_slice(&identity.head(known));
     record.extend_from_slice(hash);

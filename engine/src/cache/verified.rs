@@ -4,8 +4,8 @@
 //! What is recorded (in the `index`, which tells states of a file apart) is a hash of the artefact's header, which holds the checksums, and of the number that the system gave
 //! itself when it was started: what a process has written may be on the disk in part only after a power failure, though the file's times have not changed.
 
-use super::Cache;
 use super::index::{self, Known};
+use super::{Cache, Key};
 use std::fs::{File, Metadata};
 
 /// What these hashes are for.
@@ -34,6 +34,17 @@ impl Cache {
             index::record(&opened.directory, &opened.secret, &identity, Known::Whole, &hash(header, &boot));
         }
     }
+
+    /// Records that the entry `key` is whole, since this process has just written it, with this header.
+    pub(crate) fn record_written(&self, key: &Key, header: &[u8]) {
+        let Some(entry) = self.lookup(key) else { return };
+        let Ok(Some(opened)) = self.existing() else { return };
+        // If somebody has replaced the entry meanwhile, it has another header, and the record says nothing.
+        let identity = entry.file.metadata().ok().and_then(|metadata| index::Identity::of(&metadata));
+        if let (Some(identity), Some(boot)) = (identity, boot()) {
+            index::record_at_once(&opened.directory, &opened.secret, &identity, Known::Whole, &hash(header, &boot));
+        }
+    }
 }
 
 fn hash(header: &[u8], boot: &[u8]) -> [u8; index::HASH] {
@@ -53,6 +64,24 @@ mod tests {
     use crate::cache::{CacheConfig, SourceHash};
     use std::io::Write;
     use std::time::Duration;
+
+    #[test]
+    fn an_entry_is_known_to_be_whole_by_who_wrote_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut config = CacheConfig::new();
+        config.directory(folder.path().join("cache"));
+        let cache = Cache::open(&config).expect("a cache");
+        let key = Key::new(SourceHash::of(b"module"), b"parts");
+        cache.record_written(&key, b"header");
+        cache.insert(&key, &vec![7; 1 << 20]).expect("there is room");
+        let known = |header: &[u8]| cache.knows_whole(&cache.lookup(&key).expect("it is there").file, header);
+        assert!(!known(b"header"));
+        cache.record_written(&key, b"header");
+        assert!(known(b"header"));
+        assert!(!known(b"another"));
+        cache.insert(&key, &vec![7; 1 << 20]).expect("there is room");
+        assert!(!known(b"header"), "it is another file");
+    }
 
     #[test]
     fn what_is_known_of_a_file_is_forgotten_when_it_changes() {
