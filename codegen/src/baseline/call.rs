@@ -230,9 +230,7 @@ impl<M: Masm> Generator<'_, M> {
         self.spill_values(&locations)?;
         if let Some(position) = info.defined_func(func) {
             self.load_context(M::CALLEE_CODE, offset_of!(VmContext, entries))?;
-            let code = Self::entry_field(M::CALLEE_CODE, position, offset_of!(VmEntry, code))?;
-            self.masm.load(Load::Whole(Width::W64), M::CALLEE_CODE, code);
-            return Ok(Callee::Own);
+            return Ok(Callee::Own(Self::entry_field(M::CALLEE_CODE, position, offset_of!(VmEntry, code))?));
         }
         let import = self.context.layout.func_import(func);
         self.load_context(M::CALLEE_CODE, import + offset_of!(VmFuncImport, code))?;
@@ -282,11 +280,15 @@ impl<M: Masm> Generator<'_, M> {
 
     fn end_call(&mut self, ty: TypeIndex, callee: Callee) -> Result<(), Error> {
         let ty = &self.context.info.types[ty];
-        if callee == Callee::Other {
-            self.masm.mov(Width::W64, M::CONTEXT, M::CALLEE_CONTEXT);
-        }
+        let target = match callee {
+            Callee::Own(code) => Target::Memory(code),
+            Callee::Other => {
+                self.masm.mov(Width::W64, M::CONTEXT, M::CALLEE_CONTEXT);
+                Target::Gpr(M::CALLEE_CODE)
+            }
+        };
         self.begin_row();
-        self.masm.call(Target::Gpr(M::CALLEE_CODE));
+        self.masm.call(target);
         self.masm.reload_context();
         for _ in ty.params.iter() {
             self.pop()?;
@@ -345,8 +347,9 @@ impl<M: Masm> Generator<'_, M> {
     }
 
     fn end_tail_call(&mut self, callee: Callee) -> Result<(), Error> {
-        if callee == Callee::Other {
-            self.masm.mov(Width::W64, M::CONTEXT, M::CALLEE_CONTEXT);
+        match callee {
+            Callee::Own(code) => self.masm.load(Load::Whole(Width::W64), M::CALLEE_CODE, code),
+            Callee::Other => self.masm.mov(Width::W64, M::CONTEXT, M::CALLEE_CONTEXT),
         }
         self.begin_row();
         self.leave_for(M::CALLEE_CODE)?;
@@ -413,6 +416,7 @@ impl<M: Masm> Generator<'_, M> {
         self.masm.frame_address(array, values);
         self.begin_row();
         self.masm.call_c(Target::Memory(field(M::SCRATCH, offset_of!(VmBuiltins, exit))?));
+        self.copies.forget_all();
         self.restore_variables();
         Ok(())
     }
@@ -425,6 +429,7 @@ impl<M: Masm> Generator<'_, M> {
         self.masm.load(Load::Whole(Width::W64), M::SCRATCH, field(M::SCRATCH, offset_of!(VmExecContext, builtins))?);
         self.begin_row();
         self.masm.call_c(Target::Memory(field(M::SCRATCH, offset)?));
+        self.copies.forget_all();
         self.restore_variables();
         Ok(())
     }
@@ -469,12 +474,12 @@ impl<M: Masm> Generator<'_, M> {
     }
 }
 
-/// Whose context a function gets.
+/// Where a function's code is found, and whose context it gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Callee {
-    /// The caller's.
-    Own,
-    /// That in the register for it.
+    /// The address is in its entry, here; the caller's.
+    Own(Address),
+    /// The address is in the register for it; the context, too.
     Other,
 }
 

@@ -116,7 +116,7 @@ impl<M: Masm> Generator<'_, M> {
             operand.place = Place::Slot;
         }
         let header = self.masm.new_label();
-        self.masm.bind(header);
+        self.join(header);
         self.open(Kind::Loop(header), params, results)?;
         self.count_round()?;
         Ok(true)
@@ -149,9 +149,15 @@ impl<M: Masm> Generator<'_, M> {
         for operand in params {
             self.push(operand.ty, operand.place);
         }
-        self.masm.bind(otherwise);
+        self.join(otherwise);
         self.reachable = true;
         Ok(())
+    }
+
+    /// Puts a label here that is jumped to from elsewhere, where registers may have had other copies.
+    fn join(&mut self, label: Label) {
+        self.masm.bind(label);
+        self.copies.forget_all();
     }
 
     /// From the end of the current frame's code to the frame's end.
@@ -174,7 +180,7 @@ impl<M: Masm> Generator<'_, M> {
             Kind::If { otherwise, .. } => {
                 let frame = self.frames.pop().ok_or_else(missing_frame)?;
                 self.drop_to(frame.height)?;
-                self.masm.bind(otherwise);
+                self.join(otherwise);
                 self.masm.bind(frame.end);
                 self.reachable = true;
                 return Ok(());
@@ -198,7 +204,7 @@ impl<M: Masm> Generator<'_, M> {
         }
         let frame = self.frames.pop().ok_or_else(missing_frame)?;
         self.drop_to(height)?;
-        self.masm.bind(frame.end);
+        self.join(frame.end);
         for ty in self.result_types(&results) {
             self.push(ty, Place::Slot);
         }
@@ -213,7 +219,7 @@ impl<M: Masm> Generator<'_, M> {
             self.place_results()?;
         }
         if self.reachable || self.returns {
-            self.masm.bind(self.epilogue);
+            self.join(self.epilogue);
             let left = self.masm.leave_frame(self.variables.kept);
             self.masm.ret();
             let again = u32::try_from(self.masm.code().len()).map_err(|_| Self::too_large())?;

@@ -7,7 +7,7 @@
 //! arguments of helpers.
 
 use super::masm::{FrameMarks, FrameOffset, Label, Masm};
-use super::operands::{Below, Operand, Type};
+use super::operands::{Below, Copies, Operand, Type};
 use super::{Context, Finished, operators};
 use crate::error::{Error, ErrorKind};
 use crate::parse::value_type;
@@ -42,6 +42,7 @@ pub(super) struct Generator<'a, M> {
     pub(super) operand_fprs: u32,
     pub(super) free_gprs: u32,
     pub(super) free_fprs: u32,
+    pub(super) copies: Copies,
     /// Where the operands' slots begin.
     pub(super) slots: FrameOffset,
     /// How many slots there are.
@@ -106,6 +107,7 @@ impl<'a, M: Masm> Generator<'a, M> {
             operand_fprs: M::FPRS.iter().fold(0, |set, reg| set | 1 << reg.0) & !variable_fprs,
             free_gprs: 0,
             free_fprs: 0,
+            copies: Copies::default(),
             slots,
             highest: 0,
             frames: Vec::with_capacity(8),

@@ -67,10 +67,11 @@ impl<M: Masm> Generator<'_, M> {
     pub(super) fn load(&mut self, load: Load, ty: Type, argument: &MemArg) -> Result<(), Error> {
         let (address, index) = self.pop_address(argument)?;
         let dst = match index {
-            Some(index) if self.holds_operands(index) => index,
+            Some(index) if self.is_free_to_change(index) => index,
             _ => self.take_gpr()?,
         };
         self.masm.load(load, dst, address);
+        index.into_iter().filter(|&index| index != dst).for_each(|index| self.release(index));
         self.push_gpr(ty, dst);
         Ok(())
     }

@@ -3,6 +3,8 @@
 //! An operand is wherever it came to be: in a register, which holds nothing else; in the flags, for the next operator; nowhere, if it is a constant or what a variable holds; or in its slot of the frame,
 //! of which there is one for each height of the stack. What is popped keeps its register until [`Generator::release`] or a push gives it up. Where paths meet, all operands are
 //! in their slots, but for constants that lie below what the paths can change.
+//!
+//! Registers without operands may have copies of variables that lie in the frame ([`Copies`]), from one join of paths or call to the next.
 
 use super::function::Generator;
 use super::masm::{Cond, Float, Fpr, FrameOffset, Gpr, Masm, Source, Width};
@@ -92,6 +94,71 @@ pub(super) struct Below {
     locals: usize,
 }
 
+/// Which variables of the frame registers have copies of. Whoever writes to a register forgets its copy.
+#[derive(Debug)]
+pub(super) struct Copies {
+    /// For each register by its number.
+    of: [Option<u32>; 32],
+    /// The position among a processor's registers at which the next copy to be given up is looked for.
+    next: usize,
+}
+
+impl Default for Copies {
+    fn default() -> Self {
+        Self { of: [None; 32], next: 0 }
+    }
+}
+
+impl Copies {
+    fn entry(&mut self, reg: Gpr) -> &mut Option<u32> {
+        &mut self.of[usize::from(reg.0 & 31)]
+    }
+
+    /// The register has a copy of the variable `index`.
+    pub(super) fn note(&mut self, reg: Gpr, index: u32) {
+        *self.entry(reg) = Some(index);
+    }
+
+    /// The register is written to.
+    pub(super) fn forget(&mut self, reg: Gpr) {
+        *self.entry(reg) = None;
+    }
+
+    /// The variable is assigned.
+    pub(super) fn forget_variable(&mut self, index: u32) {
+        self.of.iter_mut().filter(|of| **of == Some(index)).for_each(|of| *of = None);
+    }
+
+    /// Paths meet, or something is called.
+    pub(super) fn forget_all(&mut self) {
+        self.of = [None; 32];
+    }
+
+    /// Whether a register has a copy.
+    fn has(&self, reg: Gpr) -> bool {
+        self.of[usize::from(reg.0 & 31)].is_some()
+    }
+
+    /// The register in `free` with a copy of the variable `index`.
+    fn holder<M: Masm>(&self, index: u32, free: u32) -> Option<Gpr> {
+        let has_it = |reg: &Gpr| free & 1 << reg.0 != 0 && self.of[usize::from(reg.0 & 31)] == Some(index);
+        M::GPRS.iter().copied().find(has_it)
+    }
+
+    /// One of the registers in `free` without a copy; or else one whose copy is forgotten.
+    fn least_useful<M: Masm>(&mut self, free: u32) -> Option<Gpr> {
+        let is_free = |reg: &Gpr| free & 1 << reg.0 != 0;
+        if let Some(&reg) = M::GPRS.iter().find(|&reg| is_free(reg) && !self.has(*reg)) {
+            return Some(reg);
+        }
+        let (before, from) = M::GPRS.split_at(self.next.min(M::GPRS.len()));
+        let (position, &reg) = (self.next..).zip(from).chain((0..).zip(before)).find(|(_, reg)| is_free(reg))?;
+        self.next = position + 1;
+        self.forget(reg);
+        Some(reg)
+    }
+}
+
 /// Among more operands than this, those that are what variables hold are not looked for one variable at a time.
 const MANY: usize = 64;
 
@@ -145,12 +212,32 @@ impl<M: Masm> Generator<'_, M> {
 
     /// Has a popped integer in a register.
     pub(super) fn ensure_gpr(&mut self, popped: Popped) -> Result<Gpr, Error> {
-        if let Place::Gpr(reg) = popped.operand.place {
-            return Ok(reg);
+        match popped.operand.place {
+            Place::Gpr(reg) => {
+                self.copies.forget(reg);
+                Ok(reg)
+            }
+            place => {
+                let copy = self.take_copy(place);
+                let reg = self.take_gpr()?;
+                match copy {
+                    Some(copy) => {
+                        self.masm.mov(Width::W64, reg, copy);
+                        self.release(copy);
+                    }
+                    None => self.load_gpr(reg, popped),
+                }
+                Ok(reg)
+            }
         }
-        let reg = self.take_gpr()?;
-        self.load_gpr(reg, popped);
-        Ok(reg)
+    }
+
+    /// Takes the register that has a copy of an operand's variable, to be read; `None` if there is none.
+    fn take_copy(&mut self, place: Place) -> Option<Gpr> {
+        let Place::Local(index) = place else { return None };
+        let reg = self.copies.holder::<M>(index, self.free_gprs)?;
+        self.free_gprs &= !(1 << reg.0);
+        Some(reg)
     }
 
     /// Loads a popped integer, or a number's bits, that is not in the register to it.
@@ -178,10 +265,18 @@ impl<M: Masm> Generator<'_, M> {
 
     /// Has a popped integer in such a register.
     pub(super) fn read_gpr(&mut self, popped: Popped) -> Result<Gpr, Error> {
-        match self.register_of(popped.operand.place) {
-            Home::Gpr(reg) => Ok(reg),
-            _ => self.ensure_gpr(popped),
+        let place = popped.operand.place;
+        if let Home::Gpr(reg) = self.register_of(place) {
+            return Ok(reg);
         }
+        if let Some(copy) = self.take_copy(place) {
+            return Ok(copy);
+        }
+        let reg = self.ensure_gpr(popped)?;
+        if let Place::Local(index) = place {
+            self.copies.note(reg, index);
+        }
+        Ok(reg)
     }
 
     /// The register in which an operand is, if it is in one: its own, or its variable's.
@@ -209,8 +304,8 @@ impl<M: Masm> Generator<'_, M> {
                     None => Ok(Source::Gpr(self.ensure_gpr(popped)?)),
                 }
             }
-            Place::Local(index) => Ok(match self.variables.home(index) {
-                Home::Gpr(reg) => Source::Gpr(reg),
+            Place::Local(index) => Ok(match (self.variables.home(index), self.take_copy(popped.operand.place)) {
+                (Home::Gpr(reg), _) | (_, Some(reg)) => Source::Gpr(reg),
                 _ => Source::Frame(self.local_place(index)),
             }),
             Place::Slot => Ok(Source::Frame(popped.slot)),
@@ -255,7 +350,7 @@ impl<M: Masm> Generator<'_, M> {
 
     /// Takes a register, if need be from the operand that has been on the stack for longest.
     pub(super) fn take_gpr(&mut self) -> Result<Gpr, Error> {
-        if let Some(&reg) = M::GPRS.iter().find(|reg| self.free_gprs & 1 << reg.0 != 0) {
+        if let Some(reg) = self.copies.least_useful::<M>(self.free_gprs) {
             self.free_gprs &= !(1 << reg.0);
             return Ok(reg);
         }
@@ -264,6 +359,7 @@ impl<M: Masm> Generator<'_, M> {
             if let Some(Operand { place: Place::Gpr(reg), .. }) = self.stack.get(height).copied() {
                 self.masm.store_frame(self.slot(height)?, reg);
                 self.set_place(height, Place::Slot);
+                self.copies.forget(reg);
                 return Ok(reg);
             }
         }
@@ -289,6 +385,7 @@ impl<M: Masm> Generator<'_, M> {
 
     /// Takes this register; an operand that is in it moves elsewhere. Nothing that was popped may be in it.
     pub(super) fn take_this(&mut self, reg: Gpr) -> Result<(), Error> {
+        self.copies.forget(reg);
         if self.free_gprs & 1 << reg.0 != 0 {
             self.free_gprs &= !(1 << reg.0);
             return Ok(());
@@ -298,6 +395,7 @@ impl<M: Masm> Generator<'_, M> {
         let place = match other {
             Some(other) => {
                 self.free_gprs &= !(1 << other.0);
+                self.copies.forget(other);
                 self.masm.mov(Width::W64, other, reg);
                 Place::Gpr(other)
             }
@@ -319,6 +417,11 @@ impl<M: Masm> Generator<'_, M> {
     /// Whether a register is one for operands, and not a variable's.
     pub(super) fn holds_operands(&self, reg: Gpr) -> bool {
         self.operand_gprs & 1 << reg.0 != 0
+    }
+
+    /// Whether an operand's register may be changed by who has popped it to be read: it is no variable's, and has no copy of one that may be wanted again.
+    pub(super) fn is_free_to_change(&self, reg: Gpr) -> bool {
+        self.holds_operands(reg) && !self.copies.has(reg)
     }
 
     /// Gives a register up, unless it is a variable's.
@@ -465,5 +568,6 @@ impl<M: Masm> Generator<'_, M> {
             "an operand is in a register that something else gets"
         );
         (self.free_gprs, self.free_fprs) = (self.operand_gprs, self.operand_fprs);
+        self.copies.forget_all();
     }
 }

@@ -286,7 +286,7 @@ fn is_zero<M: Masm>(g: &mut Generator<'_, M>, width: Width) -> Result<(), Error>
 fn operands<M: Masm>(g: &mut Generator<'_, M>, commute: bool) -> Result<(Gpr, Source), Error> {
     let b = g.pop_source()?;
     match (b, g.top()?.place) {
-        (Source::Gpr(b), Place::Local(_) | Place::Slot | Place::Const(_)) if commute && g.holds_operands(b) => {
+        (Source::Gpr(b), Place::Local(_) | Place::Slot | Place::Const(_)) if commute && g.is_free_to_change(b) => {
             Ok((b, g.pop_source()?))
         }
         _ => Ok((g.pop_gpr()?, b)),
@@ -346,7 +346,11 @@ fn unary<M: Masm>(g: &mut Generator<'_, M>, op: Unary, width: Width) -> Result<(
 /// Pops an integer; answers a register for the result, which may be the same, and the one in which the integer is.
 fn in_and_out<M: Masm>(g: &mut Generator<'_, M>) -> Result<(Gpr, Gpr), Error> {
     let src = g.pop_read_gpr()?;
-    let dst = if g.holds_operands(src) { src } else { g.take_gpr()? };
+    if g.is_free_to_change(src) {
+        return Ok((src, src));
+    }
+    let dst = g.take_gpr()?;
+    g.release(src);
     Ok((dst, src))
 }
 

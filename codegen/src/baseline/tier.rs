@@ -100,6 +100,7 @@ impl<M: Masm> Generator<'_, M> {
         self.masm.bind(label);
         self.offset = offset;
         self.stack.clear();
+        self.copies.forget_all();
     }
 
     /// Tells the helper; answers where its answer is.

@@ -259,6 +259,9 @@ impl<M: Masm> Generator<'_, M> {
         let popped = self.pop()?;
         self.detach_local(index)?;
         let Popped { operand, slot } = popped;
+        if operand.place != Place::Local(index) {
+            self.copies.forget_variable(index);
+        }
         let mut place = operand.place;
         match self.variables.home(index) {
             _ if place == Place::Local(index) => {}
@@ -267,7 +270,10 @@ impl<M: Masm> Generator<'_, M> {
             Home::Frame => {
                 let to = self.local_place(index);
                 match place {
-                    Place::Gpr(reg) => self.masm.store_frame(to, reg),
+                    Place::Gpr(reg) => {
+                        self.masm.store_frame(to, reg);
+                        self.copies.note(reg, index);
+                    }
                     Place::Fpr(reg) => self.masm.fstore_frame(to, reg),
                     Place::Const(bits) => self.masm.store_frame_imm(to, bits),
                     Place::Local(from) => self.copy_local(from, to),
