@@ -95,18 +95,12 @@ pub(super) struct Below {
 }
 
 /// Which variables of the frame registers have copies of. Whoever writes to a register forgets its copy.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Copies {
     /// For each register by its number.
     of: [Option<u32>; 32],
     /// The position among a processor's registers at which the next copy to be given up is looked for.
     next: usize,
-}
-
-impl Default for Copies {
-    fn default() -> Self {
-        Self { of: [None; 32], next: 0 }
-    }
 }
 
 impl Copies {
