@@ -6,8 +6,9 @@
 //! The frame, from the stack pointer on: what the processor's calls need ([`Masm::BELOW`], the context in it), what is kept for the caller, the variables, the operands' slots, and among those, above the operands, the
 //! arguments of helpers.
 
+use super::copies::Copies;
 use super::masm::{FrameMarks, FrameOffset, Label, Masm};
-use super::operands::{Below, Copies, Operand, Type};
+use super::operands::{Below, Operand, Type};
 use super::{Context, Finished, operators};
 use crate::error::{Error, ErrorKind};
 use crate::parse::value_type;

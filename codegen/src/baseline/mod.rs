@@ -11,6 +11,7 @@ mod aarch64;
 mod bounds;
 mod call;
 mod control;
+mod copies;
 mod frames;
 mod function;
 mod masm;
