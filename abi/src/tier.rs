@@ -55,6 +55,40 @@ impl LoopIndex {
     pub const ENTRY: u32 = u32::MAX;
 }
 
+/// Where code has used up its budget, as [`crate::builtin::Builtin::TierUp`] is told. Of lift-off code that is the loop's number, or [`LoopIndex::ENTRY`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asking {
+    /// Whether it is optimised code that was made soon ([`Asking::SOON`]), and not lift-off code.
+    pub soon: bool,
+    /// The loop at whose head it is; [`None`] when it was entered.
+    pub at: Option<LoopIndex>,
+}
+
+impl Asking {
+    /// What the numbers of loops that optimised code asks with have besides: no function has so many loops.
+    const SOON: u32 = 1 << 31;
+    /// An entry of such code.
+    const SOON_ENTRY: u32 = LoopIndex::ENTRY - 1;
+
+    /// What the helper is told.
+    pub fn encode(self) -> u32 {
+        match self {
+            Self { soon: false, at } => at.map_or(LoopIndex::ENTRY, |at| at.0),
+            Self { soon: true, at: None } => Self::SOON_ENTRY,
+            Self { soon: true, at: Some(at) } => at.0 | Self::SOON,
+        }
+    }
+
+    /// What the helper was told.
+    pub fn decode(told: u32) -> Self {
+        match told {
+            LoopIndex::ENTRY => Self { soon: false, at: None },
+            Self::SOON_ENTRY => Self { soon: true, at: None },
+            at => Self { soon: at & Self::SOON != 0, at: Some(LoopIndex(at & !Self::SOON)) },
+        }
+    }
+}
+
 /// What there is of a function of a module in tiers when a run ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Progress {
@@ -108,6 +142,18 @@ pub const NO_CODE: u32 = u32::MAX;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_helper_is_told_says_who_asks() {
+        for soon in [false, true] {
+            for at in [None, Some(LoopIndex(0)), Some(LoopIndex(1_000_000))] {
+                let asking = Asking { soon, at };
+                assert_eq!(Asking::decode(asking.encode()), asking);
+            }
+        }
+        assert_eq!(Asking { soon: false, at: None }.encode(), LoopIndex::ENTRY);
+        assert_eq!(Asking { soon: false, at: Some(LoopIndex(7)) }.encode(), 7);
+    }
 
     #[test]
     fn every_call_has_a_place_among_the_callees() {

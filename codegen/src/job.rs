@@ -158,7 +158,7 @@ impl Job<'_> {
             }
             let emit = || match partition.effort {
                 Effort::LiftOff => self.compiler.target.emitters().emit(module, machine),
-                Effort::Light | Effort::Full => pipeline.emit(module, machine, FileType::Object),
+                Effort::Soon | Effort::Light | Effort::Full => pipeline.emit(module, machine, FileType::Object),
             };
             self.phases.time(Phase::Emit, emit).map(Some)
         })?;
@@ -215,6 +215,7 @@ impl Job<'_> {
             tunables: self.compiler.tunables,
             tier: partition.tier,
             quick: partition.effort == Effort::LiftOff,
+            soon: partition.effort == Effort::Soon,
             arch: target.arch(),
             fused_multiply_add: target.has_fused_multiply_add(),
             triple: target.triple().to_owned(),
@@ -302,7 +303,7 @@ mod tests {
             };
         }
         let compiler = Compiler::new(Tunables::default(), TargetOptions::default()).expect("this machine is supported");
-        for effort in [Effort::Light, Effort::Full] {
+        for effort in [Effort::Soon, Effort::Light, Effort::Full] {
             let mut partitions = partition::divide(&parsed, &bytes, None);
             partitions.iter_mut().for_each(|partition| partition.effort = effort);
             let phases = Phases::default();

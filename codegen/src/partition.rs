@@ -177,7 +177,7 @@ pub(crate) fn undivided(info: &ModuleInfo) -> Partition {
 /// Fills a partition for each effort, in the order of the functions.
 fn divide_into(info: &ModuleInfo, target: usize, effort: impl Fn(usize) -> Effort) -> Vec<Partition> {
     let mut full: Vec<Partition> = Vec::new();
-    let mut open: [Option<Partition>; 3] = [None, None, None];
+    let mut open = [const { None::<Partition> }; Effort::COUNT];
     for (position, body) in info.bodies.iter().enumerate() {
         let effort = effort(position);
         let place = &mut open[effort as usize];

@@ -43,8 +43,15 @@ pub(crate) enum Effort {
     LiftOff,
     /// A quarter of the time: no loop is optimised, and instructions are selected one by one.
     Light,
+    /// As light, and registers are given away with less care, too; the code counts how often it runs, since better code is to follow.
+    Soon,
     /// All that LLVM can do.
     Full,
+}
+
+impl Effort {
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::Full as usize + 1;
 }
 
 /// Why a module could not be compiled. LLVM's failures are bugs of ours, or of LLVM.
@@ -87,7 +94,7 @@ impl Pipeline {
         let stop = WasmoStop { wanted: is_stopped, context: (&raw const stop).cast() };
         // SAFETY: module and machine are live for the call and used by this thread alone; so is what `stop` leads to.
         let status = unsafe {
-            let light = self.effort == Effort::Light;
+            let light = self.effort != Effort::Full;
             shim::wasmo_optimize(module.as_mut_ptr(), machine.as_mut_ptr(), light, stop, &raw mut message)
         };
         outcome(status, message)

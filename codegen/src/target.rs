@@ -262,7 +262,11 @@ impl Target {
         let options = TargetMachineOptions::new()
             .set_cpu(&self.cpu)
             .set_features(&self.features)
-            .set_level(if effort == Effort::LiftOff { OptimizationLevel::None } else { self.level })
+            .set_level(match effort {
+                Effort::LiftOff => OptimizationLevel::None,
+                Effort::Soon => OptimizationLevel::Less,
+                Effort::Light | Effort::Full => self.level,
+            })
             .set_reloc_mode(RelocMode::PIC)
             .set_code_model(CodeModel::Small);
         let machine = self.target.create_target_machine_from_options(&self.triple, options);

@@ -51,6 +51,8 @@ pub struct Source {
 pub struct Request<'a> {
     /// How.
     pub tier: Tier,
+    /// Whether optimised code is wanted soon rather than as good as it can be: it counts how often it runs, as lift-off code does, and can be left for better code.
+    pub soon: bool,
     /// Functions, by their positions among the defined ones.
     pub functions: Vec<usize>,
     /// Functions (likewise) of which a variant is wanted that begins at this loop.
@@ -317,6 +319,7 @@ impl Compiler {
         let all = request.functions.iter().copied().chain(request.osr.iter().map(|&(position, _)| position));
         let effort = match request.tier {
             Tier::LiftOff => Effort::LiftOff,
+            Tier::Optimized if request.soon => Effort::Soon,
             Tier::Optimized if all.clone().any(|position| large(&position)) => Effort::Light,
             Tier::Optimized => Effort::Full,
         };
@@ -375,7 +378,8 @@ impl Compiler {
         // Each alone, as if it had been called.
         for position in 0..info.bodies.len() {
             let (tier, functions) = (Tier::LiftOff, vec![position]);
-            let request = Request { tier, functions, osr: Vec::new(), callees: Callees::new(), neighbour: None };
+            let request =
+                Request { tier, soon: false, functions, osr: Vec::new(), callees: Callees::new(), neighbour: None };
             objects.push(self.compile_unit(source, &request, &|| false)?.object);
         }
         let learned = objects.iter().map(|_| settled).collect();

@@ -67,7 +67,7 @@ fn open(path: &Path) -> Cache {
 }
 
 fn tuning() -> Tuning {
-    Tuning { ahead: false, without_compiler: Duration::ZERO, lift_off_functions: 1, ..Tuning::default() }
+    Tuning { ahead: false, without_compiler: Duration::ZERO, lift_off_functions: 1, soon_asks: 0, ..Tuning::default() }
 }
 
 /// Optimised at the first chance, while the guest waits.

@@ -24,7 +24,15 @@ fn engine(tuning: Tuning) -> (Engine, Events) {
 
 /// Optimised at the first chance, while the guest waits. Nothing is compiled before it is called.
 fn at_once() -> Tuning {
-    Tuning { budget: 0, budget_while_waiting: 0, synchronous: true, ahead: false, small_module: 0, ..Tuning::default() }
+    Tuning {
+        budget: 0,
+        budget_while_waiting: 0,
+        synchronous: true,
+        ahead: false,
+        small_module: 0,
+        soon_asks: 0,
+        ..Tuning::default()
+    }
 }
 
 /// Optimised at the first chance, in the background.

@@ -282,7 +282,14 @@ fn profiles_that_lie_make_no_wrong_code() {
 fn tiers() -> (Engine, Arc<Mutex<Vec<TierEvent>>>) {
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
-    let tuning = Tuning { budget: 20, budget_while_waiting: 20, synchronous: true, ahead: false, ..Tuning::default() };
+    let tuning = Tuning {
+        budget: 20,
+        budget_while_waiting: 20,
+        soon_asks: 0,
+        synchronous: true,
+        ahead: false,
+        ..Tuning::default()
+    };
     let mut config = Config::new();
     config.tier(Tier::Auto).tuning(tuning).tier_observer(move |event| seen.lock().unwrap().push(*event));
     (Engine::new(&config).unwrap(), events)

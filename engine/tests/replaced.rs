@@ -120,6 +120,7 @@ fn one_by_one(budget: i32) -> Tuning {
         lift_off_functions: 1,
         inlined_bytes: 0,
         unit_bytes: 0,
+        soon_asks: 0,
         ..Tuning::default()
     }
 }
@@ -223,6 +224,8 @@ fn threads_free_code_that_none_of_them_runs() {
         let tuning = Tuning {
             budget: [0, 5, 30, 200][round % 4],
             budget_while_waiting: 5,
+            soon_budget: 20,
+            soon_asks: [0, 1, 3][round % 3],
             synchronous: round % 3 == 0,
             unit_bytes: [0, 300, 16 << 10][round % 3],
             ..Tuning::default()

@@ -80,6 +80,14 @@ fn state_is_handed_over_at_every_loop() {
         assert_eq!(call(&engine, STATE, "state", 1000).unwrap(), expected, "budget {budget}");
         assert_eq!(count(&events, |event| matches!(event, TierEvent::Osr { .. })), 1, "budget {budget}");
     }
+    // Code that was made soon is left for better code in the same way.
+    for (soon_budget, soon_asks) in [(0, 1), (1, 1), (2, 3), (7, 5), (13, 2), (100, 3), (999, 2)] {
+        let (engine, events) = engine(Tier::Auto, Tuning { soon_budget, soon_asks, ..at_once() });
+        assert_eq!(call(&engine, STATE, "state", 1000).unwrap(), expected, "soon budget {soon_budget}");
+        assert_eq!(count(&events, |event| matches!(event, TierEvent::Osr { .. })), 2, "soon budget {soon_budget}");
+        assert!(count(&events, |event| matches!(event, TierEvent::Soon { .. })) > 0);
+        assert!(count(&events, |event| matches!(event, TierEvent::Optimized { .. })) > 0);
+    }
     let (engine, events) = engine(Tier::LiftOff, at_once());
     assert_eq!(call(&engine, STATE, "state", 1000).unwrap(), expected);
     assert_eq!(count(&events, |event| !matches!(event, TierEvent::LiftOff { .. })), 0, "nothing is ever hot");
@@ -95,7 +103,8 @@ fn a_loop_that_does_not_end_goes_on_in_optimised_code() {
     let expected = call(&Engine::default(), text, "run", 300_000_000).unwrap();
     let (engine, events) = engine(Tier::Auto, Tuning::default());
     assert_eq!(call(&engine, text, "run", 300_000_000).unwrap(), expected);
-    assert_eq!(count(&events, |event| matches!(event, TierEvent::Osr { at: 0, .. })), 1);
+    // For code that was made soon, and from there for code as good as can be.
+    assert_eq!(count(&events, |event| matches!(event, TierEvent::Osr { at: 0, .. })), 2);
 }
 
 #[test]
@@ -291,7 +300,7 @@ fn threads_share_code_that_is_being_made() {
 fn what_takes_too_long_to_optimise_stays_as_it_is() {
     let expected = call(&Engine::default(), STATE, "state", 1000).unwrap();
     for tuning in [
-        Tuning { optimized_bytes: 20, ..at_once() },
+        Tuning { optimized_bytes: 20, soon_asks: 0, ..at_once() },
         Tuning { optimizing_time: std::time::Duration::ZERO, ..at_once() },
     ] {
         let small = tuning.optimized_bytes == 20;

@@ -13,8 +13,15 @@ pub fn run(wasm: &[u8], mode: Mode) -> Result<Observation> {
     let mut config = Config::new();
     config.strict_traps(mode == Mode::Strict);
     if mode == Mode::Tiers {
-        let tuning =
-            Tuning { budget: 0, budget_while_waiting: 0, synchronous: true, ahead: false, ..Tuning::default() };
+        let tuning = Tuning {
+            budget: 0,
+            budget_while_waiting: 0,
+            soon_budget: 10,
+            soon_asks: 2,
+            synchronous: true,
+            ahead: false,
+            ..Tuning::default()
+        };
         config.tier(Tier::Auto).tuning(tuning);
     }
     if mode == Mode::LiftOff {

@@ -32,6 +32,8 @@ pub struct Options {
     pub tier: Option<Tier>,
     /// Whether the code is to be made quickly ([`crate::pipeline::Effort::LiftOff`]): nothing optimises it, so nothing is said that only LLVM's optimising passes would read.
     pub quick: bool,
+    /// Whether optimised code is left at loops, too, once better code is there ([`crate::pipeline::Effort::Soon`]): it counts as lift-off code does.
+    pub soon: bool,
     /// The processor's architecture.
     pub arch: Arch,
     /// Whether the processor multiplies and adds in one instruction that rounds once.

@@ -15,7 +15,7 @@ use inkwell::basic_block::BasicBlock;
 use inkwell::types::BasicTypeEnum;
 use inkwell::values::{PhiValue, PointerValue};
 use wasmo_abi::builtin::Builtin;
-use wasmo_abi::tier::{LoopIndex, Tier, VmEntry};
+use wasmo_abi::tier::{Asking, LoopIndex, Tier, VmEntry};
 use wasmo_abi::tunables::MAX_VALUES;
 use wasmo_abi::type_list::TypeList;
 use wasmo_abi::types::FuncType;
@@ -59,12 +59,14 @@ impl Locals<'_> {
     }
 }
 
-/// Where lift-off code is left for optimised code that goes on at a loop.
-#[derive(Clone, Copy, Debug)]
+/// Where code that counts is left for better code that goes on at a loop.
+#[derive(Clone, Debug)]
 pub(super) struct Exit<'ctx> {
     block: BasicBlock<'ctx>,
     /// The code to go on in.
     code: PhiValue<'ctx>,
+    /// The variables, unless they lie in the frame.
+    locals: Vec<PhiValue<'ctx>>,
 }
 
 /// Operands below a control frame, kept in the function's frame.
@@ -138,8 +140,9 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         Ok(())
     }
 
+    /// Whether code counts how often it runs: as long as better code may follow.
     fn counts(&self) -> bool {
-        self.ir.options.tier == Some(Tier::LiftOff)
+        self.ir.options.tier == Some(Tier::LiftOff) || self.ir.options.soon
     }
 
     fn position(&self) -> Result<usize, Error> {
@@ -147,7 +150,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
     }
 
     /// Takes one from the function's budget; when none was left, begins a block in which the helper was told, and answers where its answer is and where to go on.
-    fn take_from_budget(&mut self, at: u32) -> Result<(PointerValue<'ctx>, BasicBlock<'ctx>), Error> {
+    fn take_from_budget(&mut self, at: Option<LoopIndex>) -> Result<(PointerValue<'ctx>, BasicBlock<'ctx>), Error> {
         let position = self.position()?;
         let budget = self.entry_field(position, offset_of!(VmEntry, budget))?;
         let tag = self.ir.tag(Region::Entries);
@@ -157,24 +160,25 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         let exhausted = self.ir.icmp(IntPredicate::SLT, after, self.ir.i32(0))?;
         let go_on = self.begin_unlikely(exhausted)?;
         let position = u32::try_from(position).map_err(|_| Error::internal("too many functions"))?;
-        let arguments = [self.ir.i32(position).into(), self.ir.i32(at).into()];
+        let asking = Asking { soon: self.ir.options.soon, at };
+        let arguments = [self.ir.i32(position).into(), self.ir.i32(asking.encode()).into()];
         let answer = self.call_helper(Builtin::TierUp, &arguments)?;
         Ok((answer, go_on))
     }
 
-    /// Counts an entry to the function, in lift-off code.
+    /// Counts an entry to the function, in code that counts. Nothing enters a variant that begins at a loop.
     pub(super) fn count_entry(&mut self) -> Result<(), Error> {
-        if !self.counts() {
+        if !self.counts() || self.osr.is_some() {
             return Ok(());
         }
         self.locate();
-        let (_, go_on) = self.take_from_budget(LoopIndex::ENTRY)?;
+        let (_, go_on) = self.take_from_budget(None)?;
         self.ir.br(go_on)?;
         self.ir.at_end(go_on);
         Ok(())
     }
 
-    /// Counts a round of the loop at whose head the builder stands, in lift-off code, and leaves it when the helper says so.
+    /// Counts a round of the loop at whose head the builder stands, in code that counts, and leaves it when the helper says so.
     pub(super) fn count_round(&mut self, at: LoopIndex) -> Result<(), Error> {
         // More does not fit the spill area, or would need too much code; such a function is left when it is called again.
         let handed_over = self.handed_over + self.stack.len();
@@ -183,7 +187,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         }
         self.handed_over = handed_over;
         self.locate();
-        let (answer, go_on) = self.take_from_budget(at.0)?;
+        let (answer, go_on) = self.take_from_budget(Some(at))?;
         let code = pointer(self.helper_result(answer, self.ir.types.ptr)?)?;
         let is_null = self.ir.builder().build_is_null(code, "")?;
         let leave = self.new_block();
@@ -196,34 +200,48 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
                 self.ir.store(operand, slot, 16, self.ir.tag(Region::Spill))?;
             }
         }
-        let exit = match self.exit {
+        let exit = match self.exit.take() {
             Some(exit) => exit,
             None => {
                 let block = self.new_block();
                 self.ir.at_end(block);
-                let exit = Exit { block, code: self.ir.phi(self.ir.types.ptr.into())? };
-                self.exit = Some(exit);
+                let code = self.ir.phi(self.ir.types.ptr.into())?;
+                let types: Vec<_> = self.merged_locals().iter().map(Value::get_type).collect();
+                let locals = types.into_iter().map(|ty| self.ir.phi(ty)).collect::<Result<_, _>>()?;
                 self.ir.at_end(leave);
-                exit
+                Exit { block, code, locals }
             }
         };
         exit.code.add_incoming(&[(&code, leave)]);
+        for (phi, value) in exit.locals.iter().zip(self.merged_locals()) {
+            phi.add_incoming(&[(value, leave)]);
+        }
         self.ir.br(exit.block)?;
+        self.exit = Some(exit);
         self.ir.at_end(go_on);
         Ok(())
     }
 
-    /// Completes the block in which lift-off code is left for code that goes on at a loop: hands the variables over. Operands have been by whoever came here.
+    /// What the variables hold, unless they lie in the frame, so that where they are handed over need not be told.
+    fn merged_locals(&self) -> &[Value<'ctx>] {
+        match &self.locals {
+            Locals::Values(values) => values,
+            Locals::Frame(_) => &[],
+        }
+    }
+
+    /// Completes the block in which code is left for code that goes on at a loop: hands the variables over. Operands have been by whoever came here.
     pub(super) fn complete_exit(&mut self) -> Result<(), Error> {
         let Some(exit) = self.exit.take() else { return Ok(()) };
-        let Locals::Frame(slots) = &self.locals else {
-            return Err(Error::internal("lift-off code keeps its variables in its frame"));
-        };
         self.ir.at_end(exit.block);
-        if !slots.is_empty() {
+        let load = |slot: &Slot<'ctx>| self.ir.builder().build_load(slot.ty, slot.place, "");
+        let locals: Vec<Value<'ctx>> = match &self.locals {
+            Locals::Values(_) => exit.locals.iter().map(|phi| phi.as_basic_value()).collect(),
+            Locals::Frame(slots) => slots.iter().map(load).collect::<Result<_, _>>()?,
+        };
+        if !locals.is_empty() {
             let spill = self.ir.spill_slot(self.context, 0)?;
-            for (position, slot) in slots.iter().enumerate() {
-                let value = self.ir.builder().build_load(slot.ty, slot.place, "")?;
+            for (position, value) in locals.into_iter().enumerate() {
                 let place = self.ir.field(spill, position * size_of::<RawValue>())?;
                 self.ir.store(value, place, 16, self.ir.tag(Region::Spill))?;
             }

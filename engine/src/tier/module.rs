@@ -1,5 +1,6 @@
-//! [`InTiers`]: one module whose functions are compiled while it runs. What is done about hot functions is in `hot`, what late modules know of their host instance in `host`.
+//! [`InTiers`]: one module whose functions are compiled while it runs. What code asks for that counts is in `asking`, what is done about hot functions in `hot`, what late modules know of their host instance in `host`.
 
+mod asking;
 mod host;
 mod hot;
 
@@ -14,12 +15,13 @@ use super::{Tier, TierEvent};
 use crate::error::internal;
 use crate::late_link::Ration;
 use crate::{CompileError, CompileErrorKind, Engine, Profile, Result};
+use hot::Wanted;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use wasmo_abi::artifact::checksum;
-use wasmo_abi::tier::LoopIndex;
+use wasmo_abi::tier::{Asking, LoopIndex};
 use wasmo_codegen::{Callees, NewCode, Observer, PlacedCode, Request, Source};
 use wasmo_runtime::Failure;
 use wasmo_runtime::code_memory::CodePiece;
@@ -45,9 +47,16 @@ pub(super) enum Stage {
     Hot,
     /// It is being optimised.
     Optimizing,
+    /// It has optimised code that was made soon.
+    Soon,
+    /// It has such code, and waits to be optimised as well as it can be.
+    Improving,
     /// It is optimised, or nothing better than lift-off code can be made.
     Final,
 }
+
+/// Names a variant of a function: the function, the loop at which it begins, and whether it was made soon.
+type VariantKey = (usize, LoopIndex, bool);
 
 /// How far the variant of a function has come that begins at a loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +73,9 @@ enum Variant {
 #[derive(Debug, Default)]
 struct State {
     stages: Vec<Stage>,
-    variants: HashMap<(usize, LoopIndex), Variant>,
+    variants: HashMap<VariantKey, Variant>,
+    /// How often optimised code that was made soon has asked for better code.
+    asked: HashMap<usize, u32>,
     /// How much code is wanted that waits to be made: of functions as a whole, and of variants.
     heats: HashMap<(usize, Option<LoopIndex>), Arc<Heat>>,
 }
@@ -111,8 +122,8 @@ impl Compile for InTiers {
         self.0.compile(module, position).map_err(|error| Failure::Host(Box::new(error)))
     }
 
-    fn tier_up(&self, module: &RuntimeModule, position: usize, at: Option<LoopIndex>) -> Option<usize> {
-        self.0.tier_up(module, position, at)
+    fn tier_up(&self, module: &RuntimeModule, position: usize, asking: Asking) -> Option<usize> {
+        self.0.tier_up(module, position, asking)
     }
 
     fn freed(&self, bytes: usize) {
@@ -208,7 +219,8 @@ impl Shared {
         let Some(entries) = entries(module) else { return Vec::new() };
         let outlook = |(position, stage): (usize, &Stage)| match stage {
             Stage::New | Stage::LiftingOff | Stage::LiftOff => Outlook::Left(entries.budget(position).max(0)),
-            Stage::Postponed | Stage::Hot | Stage::Optimizing => Outlook::Left(0),
+            // Code that was made soon is kept like lift-off code: it counts.
+            Stage::Postponed | Stage::Hot | Stage::Optimizing | Stage::Soon | Stage::Improving => Outlook::Left(0),
             Stage::Final => Outlook::Settled,
         };
         self.state().stages.iter().enumerate().map(outlook).collect()
@@ -230,8 +242,8 @@ impl Shared {
             let task = move || {
                 let (Some(this), Some(module)) = (this.upgrade(), module.upgrade()) else { return };
                 // It may have been optimised with one that calls it.
-                if this.take(position, Stage::LiftOff, Stage::Hot) {
-                    this.optimize(&module, position, true, None);
+                if [Stage::LiftOff, Stage::Soon].into_iter().any(|stage| this.take(position, stage, Stage::Hot)) {
+                    this.optimize(&module, Wanted { position, whole: true, at: None, soon: false });
                 }
             };
             let bytes = self.source.get().map_or(0, |source| source.body_size(position));
@@ -261,8 +273,8 @@ impl Shared {
         }
     }
 
-    /// Makes code the newest of its functions.
-    fn publish(&self, module: &RuntimeModule, tier: wasmo_abi::tier::Tier, new: Made) {
+    /// Makes code the newest of its functions. Code that was made `soon` is kept as lift-off code is: the next run finds out whether it is to be optimised better.
+    fn publish(&self, module: &RuntimeModule, tier: wasmo_abi::tier::Tier, soon: bool, new: Made) {
         let PlacedCode { unit, functions, osr, object, .. } = new.code;
         let variants: Vec<_> = osr.iter().map(|&(_, at, address)| (at, address)).collect();
         crate::listing::list_unit(&self.engine, module, &unit, tier, &variants);
@@ -272,7 +284,8 @@ impl Shared {
         match &self.learner {
             Some(learner) => {
                 let positions = functions.iter().map(|&(position, _)| position).collect();
-                learner.publish(object, tier, positions, publish);
+                let kept_as = if soon { wasmo_abi::tier::Tier::LiftOff } else { tier };
+                learner.publish(object, kept_as, positions, publish);
             }
             None => publish(),
         }
@@ -430,7 +443,7 @@ impl Shared {
         let started = Instant::now();
         let tier = wasmo_abi::tier::Tier::LiftOff;
         let (functions_made, osr, callees) = (functions.to_vec(), Vec::new(), Callees::new());
-        let made = self.make(&Request { tier, functions: functions_made, osr, callees, neighbour: None });
+        let made = self.make(&Request { tier, soon: false, functions: functions_made, osr, callees, neighbour: None });
         self.end_lift_off(module, functions, made, started, waited)
     }
 
@@ -445,7 +458,7 @@ impl Shared {
     ) -> Result<()> {
         let made = made.map(|new| {
             let code = new.code.unit.size;
-            self.publish(module, wasmo_abi::tier::Tier::LiftOff, new);
+            self.publish(module, wasmo_abi::tier::Tier::LiftOff, false, new);
             code
         });
         let mut state = self.state();
@@ -481,78 +494,6 @@ impl Shared {
             let (this, module) = (Arc::downgrade(self), Arc::downgrade(module));
             workers.submit(Urgency::Ahead, Box::new(move || compile_ahead(&this, &module, callee)));
         }
-    }
-
-    fn tier_up(self: &Arc<Self>, module: &RuntimeModule, position: usize, at: Option<LoopIndex>) -> Option<usize> {
-        let entries = entries(module)?;
-        let mut state = self.state();
-        let stage = *state.stages.get(position)?;
-        let variant = at.and_then(|at| state.variants.get(&(position, at)).copied());
-        if let (Some(Variant::At(code)), Some(at)) = (variant, at) {
-            drop(state);
-            entries.set_budget(position, self.tuning.budget_while_waiting);
-            self.report(&TierEvent::Osr { func: module.info.func_of_defined(position).0, at: at.0 });
-            return Some(code);
-        }
-        let wants_variant = at.is_some() && variant.is_none();
-        let wants_whole = matches!(stage, Stage::LiftOff | Stage::LiftingOff | Stage::Postponed);
-        if !self.optimizes || !(wants_variant || wants_whole) {
-            if let Some(heat) = state.heats.get(&(position, at)) {
-                heat.ask();
-            }
-            // What is awaited comes soon; a function that is final and still counts is left at its next call.
-            let settled = stage == Stage::Final && !matches!(variant, Some(Variant::Awaited));
-            entries.set_budget(position, if settled { i32::MAX } else { self.tuning.budget_while_waiting });
-            return None;
-        }
-        if self.is_too_young() {
-            if wants_whole {
-                state.stages[position] = Stage::Postponed;
-            }
-            entries.set_budget(position, self.tuning.budget_while_waiting);
-            return None;
-        }
-        if wants_whole {
-            state.stages[position] = Stage::Hot;
-        }
-        let at = at.filter(|_| wants_variant);
-        if let Some(at) = at {
-            state.variants.insert((position, at), Variant::Awaited);
-        }
-        drop(state);
-        entries.set_budget(position, self.tuning.budget_while_waiting);
-        self.report(&TierEvent::Hot { func: module.info.func_of_defined(position).0, at: at.map(|at| at.0) });
-        if self.tuning.synchronous {
-            let _busy = Busy::begin()?;
-            on_large_stack(|| self.optimize(module, position, wants_whole, at)).ok()?;
-            let variant = at.and_then(|at| self.state().variants.get(&(position, at)).copied());
-            return match (variant, at) {
-                (Some(Variant::At(code)), Some(at)) => {
-                    self.report(&TierEvent::Osr { func: module.info.func_of_defined(position).0, at: at.0 });
-                    Some(code)
-                }
-                _ => None,
-            };
-        }
-        let heat = Heat::new();
-        let mut state = self.state();
-        for key in wants_whole.then_some(None).into_iter().chain(at.map(Some)) {
-            state.heats.insert((position, key), Arc::clone(&heat));
-        }
-        drop(state);
-        let bytes = self.source.get().map_or(0, |source| source.body_size(position));
-        let (this, weak, asked) = (Arc::downgrade(self), Arc::downgrade(module), Arc::clone(&heat));
-        let task = move || {
-            if let (Some(this), Some(module)) = (this.upgrade(), weak.upgrade()) {
-                let at = this.begin_hot(&asked, position, at);
-                if wants_whole || at.is_some() {
-                    this.optimize(&module, position, wants_whole, at);
-                }
-            }
-        };
-        let urgency = if self.ration.is_some() { Urgency::Generated } else { Urgency::Hot(heat, bytes) };
-        self.engine.tier_workers().submit(urgency, Box::new(task));
-        None
     }
 }
 

@@ -37,6 +37,17 @@ pub enum TierEvent {
         /// The loop that made it so, counted from the beginning of the function; [`None`] for entries.
         at: Option<u32>,
     },
+    /// Optimised code is there that was made soon rather than as good as it can be.
+    Soon {
+        /// The function's index.
+        func: u32,
+        /// The loop at which it can be entered.
+        at: Option<u32>,
+        /// Bytes of machine code.
+        code: usize,
+        /// How long it took.
+        took: Duration,
+    },
     /// Optimised code is there.
     Optimized {
         /// The function's index.
@@ -89,6 +100,13 @@ impl fmt::Display for TierEvent {
                 }
                 write!(f, " ({functions} functions, {code} bytes, {:.3} ms)", milliseconds(took))
             }
+            Self::Soon { func, at, code, took } => {
+                write!(f, "soon {func}")?;
+                if let Some(at) = at {
+                    write!(f, " from loop {at}")?;
+                }
+                write!(f, " ({code} bytes, {:.3} ms)", milliseconds(took))
+            }
             Self::Kept { func } => write!(f, "kept {func}"),
             Self::Freed { code } => write!(f, "freed {code} bytes"),
             Self::Osr { func, at } => write!(f, "on-stack replacement {func} at loop {at}"),
@@ -113,6 +131,12 @@ pub struct TierStats {
     pub lift_off_waited: Duration,
     /// Time that threads in the background spent on lift-off code.
     pub lift_off_ahead: Duration,
+    /// Functions optimised soon rather than as well as they can be, and variants of functions.
+    pub soon_functions: u64,
+    /// Bytes of such code.
+    pub soon_bytes: u64,
+    /// Time spent on it.
+    pub soon_time: Duration,
     /// Functions optimised.
     pub optimized_functions: u64,
     /// Bytes of optimised code.
@@ -137,6 +161,9 @@ pub(crate) struct Stats {
     lift_off_bytes: AtomicU64,
     lift_off_waited: AtomicU64,
     lift_off_ahead: AtomicU64,
+    soon_functions: AtomicU64,
+    soon_bytes: AtomicU64,
+    soon_time: AtomicU64,
     optimized_functions: AtomicU64,
     optimized_bytes: AtomicU64,
     optimized_time: AtomicU64,
@@ -163,6 +190,11 @@ impl Stats {
                 add(&self.lift_off_bytes, code as u64);
                 add(if waited { &self.lift_off_waited } else { &self.lift_off_ahead }, nanoseconds(took));
             }
+            TierEvent::Soon { code, took, .. } => {
+                add(&self.soon_functions, 1);
+                add(&self.soon_bytes, code as u64);
+                add(&self.soon_time, nanoseconds(took));
+            }
             TierEvent::Optimized { functions, code, took, .. } => {
                 add(&self.optimized_functions, functions as u64);
                 add(&self.optimized_bytes, code as u64);
@@ -187,6 +219,9 @@ impl Stats {
             lift_off_bytes: value(&self.lift_off_bytes),
             lift_off_waited: time(&self.lift_off_waited),
             lift_off_ahead: time(&self.lift_off_ahead),
+            soon_functions: value(&self.soon_functions),
+            soon_bytes: value(&self.soon_bytes),
+            soon_time: time(&self.soon_time),
             optimized_functions: value(&self.optimized_functions),
             optimized_bytes: value(&self.optimized_bytes),
             optimized_time: time(&self.optimized_time),

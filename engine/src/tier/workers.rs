@@ -1,6 +1,6 @@
 //! [`Workers`]: the threads that compile in the background for all modules of an engine.
 //!
-//! Work is taken in this order: what guests have generated and is hot, what else is hot (what running code asks for most often for the time that it takes comes first), what may be called next; the last two the other way round as long as guests keep waiting for functions that have no code yet, which is
+//! Work is taken in this order: what guests have generated and is hot, what else is hot (what running code asks for most often for the time that it takes comes first), what may be called next, what is optimised and could be better; the second and the third the other way round as long as guests keep waiting for functions that have no code yet, which is
 //! how programs start: then nothing hot runs for long. But what is hot never waits longer than [`PATIENCE`], and what guests have generated waits for nothing else: there is one thread more for it when all are busy. A worker holds nothing alive: work for a module that is gone is dropped.
 //!
 //! What is to be done when all is quiet ([`Workers::when_quiet`]) has a thread of its own, made when its time has come, so that what becomes hot meanwhile does not wait for it.
@@ -24,6 +24,8 @@ pub(crate) enum Urgency {
     Generated,
     /// Running code would profit from it, so much; and that it has bodies of so many bytes.
     Hot(Arc<Heat>, usize),
+    /// Likewise, but what there is was optimised, only not as well as it can be.
+    Better(Arc<Heat>, usize),
     /// It may be needed soon, and the sooner the later it was asked for.
     Ahead,
 }
@@ -95,6 +97,7 @@ impl Hot {
 struct Queue {
     generated: VecDeque<Task>,
     hot: VecDeque<Hot>,
+    better: VecDeque<Hot>,
     ahead: VecDeque<Task>,
     threads: usize,
     /// Whether there is one more, for what guests have generated.
@@ -178,14 +181,23 @@ impl Queue {
         {
             return Some((task, Kind::Ahead));
         }
-        // Of equals the one that came first.
-        let best = (0..self.hot.len()).rev().max_by_key(|&place| self.hot.get(place).map_or(0, Hot::worth));
-        if let Some(Hot { task, .. }) = best.and_then(|best| self.hot.remove(best)) {
+        if let Some(task) = hottest(&mut self.hot) {
             self.busy += 1;
             return Some((task, Kind::Hot));
         }
-        self.ahead.pop_front().map(|task| (task, Kind::Ahead))
+        if let Some(task) = self.ahead.pop_front() {
+            return Some((task, Kind::Ahead));
+        }
+        let task = hottest(&mut self.better)?;
+        self.busy += 1;
+        Some((task, Kind::Hot))
     }
+}
+
+/// Takes what is worth most; of equals the one that came first.
+fn hottest(waiting: &mut VecDeque<Hot>) -> Option<Task> {
+    let best = (0..waiting.len()).rev().max_by_key(|&place| waiting.get(place).map_or(0, Hot::worth))?;
+    waiting.remove(best).map(|hot| hot.task)
 }
 
 struct Shared {
@@ -280,6 +292,7 @@ impl Workers {
         match urgency {
             Urgency::Generated => queue.generated.push_back(task),
             Urgency::Hot(heat, bytes) => queue.hot.push_back(Hot { since: Instant::now(), heat, bytes, task }),
+            Urgency::Better(heat, bytes) => queue.better.push_back(Hot { since: Instant::now(), heat, bytes, task }),
             Urgency::Ahead if queue.end.is_some() => return,
             Urgency::Ahead => {
                 queue.ahead.push_front(task);
@@ -343,6 +356,7 @@ impl Workers {
         let end = Instant::now() + limit;
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.end = Some(end);
+        queue.better.clear();
         queue.ahead.clear();
         queue.quiet.clear();
         while queue.busy > 0 || !queue.hot.is_empty() || !queue.generated.is_empty() {
@@ -362,6 +376,7 @@ impl Drop for Workers {
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.generated.clear();
         queue.hot.clear();
+        queue.better.clear();
         queue.ahead.clear();
         queue.quiet.clear();
         drop(queue);

@@ -5,7 +5,7 @@ use crate::error::{Error, Failure};
 use crate::instance::Instance;
 use crate::store::Store;
 use crate::tier::{Tiers, retired};
-use wasmo_abi::tier::LoopIndex;
+use wasmo_abi::tier::Asking;
 use wasmo_abi::vm::RawValue;
 
 fn tiers(instance: &Instance) -> Result<&Tiers, Failure> {
@@ -29,7 +29,7 @@ impl Helper for Compile {
     }
 }
 
-/// Lift-off code has used up its budget.
+/// Code that counts has used up its budget.
 pub(super) struct TierUp;
 
 impl Helper for TierUp {
@@ -39,9 +39,8 @@ impl Helper for TierUp {
     fn run(store: &mut Store, instance: &Instance, arguments: &[RawValue]) -> Result<RawValue, Failure> {
         // SAFETY: as above.
         unsafe { retired::pass(store.exec_ref()) };
-        let (position, at) = (arguments[0].as_u32() as usize, arguments[1].as_u32());
-        let at = Some(at).filter(|&at| at != LoopIndex::ENTRY).map(LoopIndex);
-        let code = tiers(instance)?.compiler.tier_up(instance.module(), position, at);
+        let (position, asking) = (arguments[0].as_u32() as usize, Asking::decode(arguments[1].as_u32()));
+        let code = tiers(instance)?.compiler.tier_up(instance.module(), position, asking);
         Ok(RawValue::from_u64(code.unwrap_or(0) as u64))
     }
 }

@@ -120,16 +120,29 @@ impl Configuration {
     #[cfg(feature = "compiler")]
     fn tiers() -> Self {
         Self::new("tiers.txt", include_str!("../../expected-failures/tiers.txt"), |config| {
-            config.tier(Tier::Auto).tuning(Tuning { budget: 1, budget_while_waiting: 1, ..Tuning::default() });
+            config.tier(Tier::Auto).tuning(Tuning {
+                budget: 1,
+                budget_while_waiting: 1,
+                soon_budget: 1,
+                soon_asks: 2,
+                ..Tuning::default()
+            });
         })
     }
 
-    /// Every function is left for optimised code at the first loop that it comes to, whatever loops that is in.
+    /// Every function is left for optimised code that is made soon at the first loop that it comes to, whatever loops that is in, and that for code as good as can be at the next.
     #[cfg(feature = "compiler")]
     fn osr() -> Self {
         Self::new("osr.txt", include_str!("../../expected-failures/osr.txt"), |config| {
-            let tuning =
-                Tuning { budget: 0, budget_while_waiting: 0, synchronous: true, ahead: false, ..Tuning::default() };
+            let tuning = Tuning {
+                budget: 0,
+                budget_while_waiting: 0,
+                soon_budget: 0,
+                soon_asks: 1,
+                synchronous: true,
+                ahead: false,
+                ..Tuning::default()
+            };
             config.tier(Tier::Auto).tuning(tuning);
         })
     }

@@ -158,6 +158,7 @@ fn write_tiers(f: &mut fmt::Formatter<'_>, tiers: &wasmo::TierStats) -> fmt::Res
     };
     let lift_off = tiers.lift_off_waited + tiers.lift_off_ahead;
     line("lift-off", tiers.lift_off_functions, tiers.lift_off_bytes, lift_off)?;
+    line("soon", tiers.soon_functions, tiers.soon_bytes, tiers.soon_time)?;
     line("optimized", tiers.optimized_functions, tiers.optimized_bytes, tiers.optimized_time)?;
     writeln!(f, "{:<12}{:>12.3} ms for lift-off code", "waited", milliseconds(tiers.lift_off_waited))?;
     writeln!(

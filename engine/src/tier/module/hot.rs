@@ -8,6 +8,19 @@ use std::time::Instant;
 use wasmo_abi::tier::LoopIndex;
 use wasmo_codegen::{Callees, Guess, Neighbour, Request};
 
+/// What is to be made of a function.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// Its position among the defined ones.
+    pub(super) position: usize,
+    /// Whether its entry is to lead to new code.
+    pub(super) whole: bool,
+    /// The loop at which a variant of it is to begin.
+    pub(super) at: Option<LoopIndex>,
+    /// Whether it is to be there soon rather than as good as it can be.
+    pub(super) soon: bool,
+}
+
 /// See [`Shared::hot_unit`].
 struct HotUnit<'a> {
     /// The functions, by their positions; the hot one first.
@@ -18,34 +31,44 @@ struct HotUnit<'a> {
     neighbour: Option<Neighbour<'a>>,
 }
 
+impl HotUnit<'_> {
+    /// A function alone.
+    fn of_one(position: usize) -> Self {
+        Self { functions: vec![position], callees: Callees::new(), neighbour: None }
+    }
+}
+
 impl Shared {
-    /// What was asked for with this heat waits no more. Answers the loop for which a variant was asked for, if it still runs in lift-off code: if not, nobody would come to the variant, and whoever
-    /// comes to the loop again asks again.
-    pub(super) fn begin_hot(&self, heat: &Heat, position: usize, at: Option<LoopIndex>) -> Option<LoopIndex> {
+    /// What was asked for with this heat waits no more. Answers what is still wanted of it: a variant only if its loop still runs in worse code, since otherwise nobody would come to it, and whoever comes to
+    /// the loop again asks again; and of what is there already, something better only if it still runs.
+    pub(super) fn begin_hot(&self, heat: &Heat, wanted: Wanted) -> Option<Wanted> {
+        let Wanted { position, whole, at, soon } = wanted;
         let mut state = self.state();
         for key in [(position, None), (position, at)] {
             if state.heats.get(&key).is_some_and(|known| std::ptr::eq(&**known, heat)) {
                 state.heats.remove(&key);
             }
         }
-        let at = at?;
         if heat.is_recent() {
-            return Some(at);
+            return Some(wanted);
         }
-        state.variants.remove(&(position, at));
-        None
+        if let Some(at) = at {
+            state.variants.remove(&(position, at, soon));
+        }
+        if whole && let Some(stage @ Stage::Improving) = state.stages.get_mut(position) {
+            *stage = Stage::Soon;
+            state.asked.remove(&position);
+            return None;
+        }
+        whole.then_some(Wanted { at: None, ..wanted })
     }
 
-    /// Optimises the function at `position`, with what it calls often, and the variant of it that begins at `at`.
-    pub(super) fn optimize(
-        self: &Arc<Self>,
-        module: &RuntimeModule,
-        position: usize,
-        whole: bool,
-        at: Option<LoopIndex>,
-    ) {
+    /// Makes what is wanted: when there is time, with what the function calls often.
+    pub(super) fn optimize(self: &Arc<Self>, module: &RuntimeModule, wanted: Wanted) {
+        let Wanted { position, whole, at, soon } = wanted;
         let started = Instant::now();
-        let HotUnit { mut functions, callees, neighbour } = self.hot_unit(module, position);
+        let HotUnit { mut functions, callees, neighbour } =
+            if soon { HotUnit::of_one(position) } else { self.hot_unit(module, position) };
         // Of a unit that cannot be compiled, so many functions are tried again.
         let least = usize::from(whole);
         if !whole {
@@ -54,7 +77,7 @@ impl Shared {
         let osr: Vec<_> = at.map(|at| (position, at)).into_iter().collect();
         let tier = wasmo_abi::tier::Tier::Optimized;
         self.mark(&functions, Stage::Optimizing);
-        let mut request = Request { tier, functions: functions.clone(), osr: osr.clone(), callees, neighbour };
+        let mut request = Request { tier, soon, functions: functions.clone(), osr: osr.clone(), callees, neighbour };
         let mut made = self.make(&request);
         if made.is_err() && (functions.len() > least || request.neighbour.is_some()) {
             request.neighbour = None;
@@ -63,29 +86,35 @@ impl Shared {
             made = self.make(&request);
         }
         let mut state = self.state();
+        let next = if soon && made.is_ok() { Stage::Soon } else { Stage::Final };
         for &function in &functions {
             if let Some(stage) = state.stages.get_mut(function) {
-                *stage = Stage::Final;
+                *stage = next;
             }
         }
         let (code, failed) = match made {
             Ok(new) => {
                 let code = new.code.unit.size;
                 for &(position, at, address) in &new.code.osr {
-                    state.variants.insert((position, at), Variant::At(address));
+                    state.variants.insert((position, at, soon), Variant::At(address));
                 }
                 // While the state is locked: whoever finds the functions to be final finds their code as well.
-                self.publish(module, tier, new);
+                self.publish(module, tier, soon, new);
                 (code, false)
             }
             Err(error) => {
                 tracing::warn!(func = module.info.func_of_defined(position).0, %error, "a function stays in lift-off code");
                 for &(position, at) in &osr {
-                    state.variants.insert((position, at), Variant::Failed);
+                    state.variants.insert((position, at, soon), Variant::Failed);
                 }
                 (0, true)
             }
         };
+        if let Some(entries) = entries(module).filter(|_| soon && whole) {
+            // The next to ask is such code, or lift-off code in a call that lasts; where the guest waits for code, it is to ask at once.
+            let budget = if self.tuning.synchronous { self.next_budget(false) } else { self.next_budget(true) };
+            entries.set_budget(position, budget);
+        }
         drop(state);
         wasmo_runtime::tier::reclaim();
         self.when_quiet(module);
@@ -95,7 +124,10 @@ impl Shared {
             return;
         }
         let (functions, at, took) = (functions.len(), at.map(|at| at.0), started.elapsed());
-        self.report(&TierEvent::Optimized { func, functions, at, code, took });
+        self.report(&match soon {
+            true => TierEvent::Soon { func, at, code, took },
+            false => TierEvent::Optimized { func, functions, at, code, took },
+        });
     }
 
     pub(super) fn mark(&self, functions: &[usize], stage: Stage) {
@@ -143,9 +175,15 @@ impl Shared {
                 }
                 let small = size <= self.tuning.inlined_bytes && inlined + size <= self.tuning.inlined_unit_bytes;
                 let mut state = self.state();
+                let asked = state.asked.get(&callee).copied().unwrap_or(0);
                 match state.stages.get_mut(callee) {
                     Some(stage @ (Stage::LiftOff | Stage::Postponed)) if entries.budget(callee) <= warm => {
                         *stage = Stage::Hot;
+                    }
+                    Some(stage @ Stage::Soon)
+                        if small || asked >= self.tuning.soon_asks / self.tuning.warm_part.unsigned_abs().max(1) =>
+                    {
+                        *stage = Stage::Improving;
                     }
                     Some(stage @ (Stage::LiftOff | Stage::Postponed)) if small => {
                         *stage = Stage::Hot;
