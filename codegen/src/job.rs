@@ -157,8 +157,8 @@ impl Job<'_> {
                 return Ok(None);
             }
             let emit = || match partition.effort {
-                Effort::LiftOff => self.compiler.target.emitters().emit(module, machine),
-                Effort::Soon | Effort::Light | Effort::Full => pipeline.emit(module, machine, FileType::Object),
+                Effort::LiftOff | Effort::Soon => self.compiler.target.emitters().emit(module, machine),
+                Effort::Light | Effort::Full => pipeline.emit(module, machine, FileType::Object),
             };
             self.phases.time(Phase::Emit, emit).map(Some)
         })?;

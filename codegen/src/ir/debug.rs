@@ -26,8 +26,12 @@ impl<'ctx> DebugInfo<'ctx> {
     /// Debug information for `ir`'s module.
     pub fn new(ir: &Ir<'ctx>) -> Self {
         let module = ir.module();
-        // What makes lift-off code (`shim/emitter.cpp`) reads the locations itself.
-        let kind = if ir.options.quick { DWARFEmissionKind::None } else { DWARFEmissionKind::LineTablesOnly };
+        // What makes code soon (`shim/emitter.cpp`) reads the locations itself.
+        let kind = if ir.options.quick || ir.options.soon {
+            DWARFEmissionKind::None
+        } else {
+            DWARFEmissionKind::LineTablesOnly
+        };
         for (key, value) in
             [("Debug Info Version", inkwell::debug_info::debug_metadata_version()), ("Dwarf Version", 5)]
         {

@@ -1,11 +1,11 @@
-//! Code emission for lift-off code, where the time to compile is what counts:
+//! Code emission for lift-off code, and for optimised code that is wanted soon, where the time to compile is what counts:
 //!
 //! * The passes are set up once: LLVM's way, a pass manager for each module, spends a third of its time on setting it up when the module is small. A pass manager may
 //!   run over one module after the other (LLVM tests it with `llc -compile-twice`): the printer's streamer is reset at the end of each.
 //! * Which operator an instruction belongs to is written by `OperatorOffsets`. LLVM's line tables say the same, and take a fifth of the time to make.
-//! * Calls in the wasm convention are, on x86-64, written with `swiftcc` instead of `swifttailcc`, for which the fast instruction selector gives up. Arguments and results
+//! * In lift-off code, calls in the wasm convention are, on x86-64, written with `swiftcc` instead of `swifttailcc`, for which the fast instruction selector gives up. Arguments and results
 //!   are at the same places, in registers. But what is called keeps fewer registers and pops a word, and `WasmCalls` sees to that.
-//! * Traps are, on x86-64, written as `llvm.trap`, since of `llvm.ubsantrap` the fast instruction selector knows nothing either; `Traps` makes them what they are to be.
+//! * Likewise traps are, on x86-64, written as `llvm.trap`, since of `llvm.ubsantrap` the fast instruction selector knows nothing either; `Traps` makes them what they are to be.
 
 #include "protect.h"
 #include "llvm-c/Core.h"
@@ -238,6 +238,9 @@ bool add_passes(CodeGenTargetMachineImpl &machine, legacy::PassManager &passes, 
     config->insertPass(&FinalizeISelID, new WasmCalls());
     config->insertPass(&FinalizeISelID, new Traps());
   }
+  // An out-of-order processor does that itself.
+  if (machine.getOptLevel() == CodeGenOptLevel::Less)
+    config->disablePass(&MachineSchedulerID);
   if (config->addISelPasses())
     return false;
   config->addMachinePasses();

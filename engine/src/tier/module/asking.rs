@@ -3,7 +3,7 @@
 //! Lift-off code asks for code that is made soon ([`Stage::Soon`]), and such code, once it has run much longer, for code as good as it can be. A variant that begins at a loop is wanted only when code goes
 //! on asking at that loop after the function has better code: then it is a call that lasts, while functions that are called often get to their new code without.
 
-use super::{RuntimeModule, Shared, Stage, State, Variant, Wanted, entries};
+use super::{RuntimeModule, Shared, Stage, State, Variant, VariantKey, Wanted, entries};
 use crate::tier::TierEvent;
 use crate::tier::module::Busy;
 use crate::tier::stack::on_large_stack;
@@ -55,7 +55,10 @@ impl Shared {
         }
         let whole = matches!(stage, Stage::LiftOff | Stage::LiftingOff | Stage::Postponed);
         let lasts = matches!(stage, Stage::Soon | Stage::Improving | Stage::Final);
-        let missing = |at| !state.variants.contains_key(&(position, at, makes_soon));
+        // A variant leads to all that follows in the function: others would come too late for the same call.
+        let awaited = |(key, variant): (&VariantKey, &Variant)| key.0 == position && *variant == Variant::Awaited;
+        let is_served = makes_soon && asking.at.is_some() && state.variants.iter().any(awaited);
+        let missing = |at| !is_served && !state.variants.contains_key(&(position, at, makes_soon));
         let at = asking.at.filter(|&at| missing(at) && (lasts || !makes_soon || self.tuning.synchronous));
         (whole || at.is_some()).then_some(Wanted { position, whole, at, soon: makes_soon })
     }
@@ -76,7 +79,8 @@ impl Shared {
             // What is awaited comes soon; a function that is final and still counts is left at its next call.
             let best = asking.at.and_then(|at| state.variants.get(&(position, at, !asking.soon && self.makes_soon())));
             let is_final = state.stages.get(position) == Some(&Stage::Final);
-            let settled = !self.optimizes || is_final && !matches!(best, Some(Variant::Awaited));
+            let settled = !self.optimizes
+                || is_final && (best.is_some() || asking.at.is_none()) && !matches!(best, Some(Variant::Awaited));
             entries.set_budget(position, if settled { i32::MAX } else { self.next_budget(asking.soon) });
             return None;
         };
