@@ -12,10 +12,11 @@ use std::process::Command;
 
 use object::{Object, ObjectSymbol};
 
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 10] = [
     "arrays.cpp",
     "emitter.cpp",
     "epoch.cpp",
+    "exit.cpp",
     "optimize.cpp",
     "protect.cpp",
     "quiet.cpp",

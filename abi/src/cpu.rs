@@ -89,6 +89,12 @@ impl CpuFeatures {
         Self(self.0 & !other.0)
     }
 
+    /// Those of this set, and those of `other`.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether the set is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
@@ -108,5 +114,7 @@ mod tests {
         let lacking = set.without(CpuFeatures::from_names(X86_64, |name| name == "sse3"));
         assert_eq!(lacking.names(X86_64).collect::<Vec<_>>(), ["avx2"]);
         assert!(set.without(set).is_empty());
+        assert_eq!(lacking.with(set), set);
+        assert_eq!(lacking.with(set.without(lacking)), set);
     }
 }

@@ -4,6 +4,7 @@ use crate::compiler::{CompiledModule, Compiler};
 use crate::error::{Error, ErrorKind};
 use crate::image;
 use wasmo_abi::artifact::{self, ArtifactError, Checksum, Description, HEADER_OFFSET, HEADER_SIZE, Header, Part};
+use wasmo_abi::cpu::CpuFeatures;
 use wasmo_abi::module::ModuleInfo;
 
 impl Compiler {
@@ -15,16 +16,17 @@ impl Compiler {
         let image = self.image(info, compiled)?;
         let contents = Description::contents(info, bytes, image.page_size()).map_err(refused)?;
         let file = image::write(&image, &contents, &image.symbols(info))?;
-        complete(self.header(bytes), file)
+        let target = self.target.get()?;
+        complete(self.header(bytes, target.cpu(), target.extensions()), file)
     }
 
-    /// The header of artefacts that are made from the module in `bytes`, but for what depends on the file.
-    pub(crate) fn header(&self, bytes: &[u8]) -> Header {
+    /// The header of artefacts that are made from the module in `bytes`, for a CPU of this name with these extensions, but for what depends on the file.
+    pub(crate) fn header(&self, bytes: &[u8], cpu: &str, features: CpuFeatures) -> Header {
         Header {
             version: env!("CARGO_PKG_VERSION").into(),
             triple: self.triple().to_owned(),
-            cpu: self.cpu().to_owned(),
-            features: self.cpu_features(),
+            cpu: cpu.to_owned(),
+            features,
             tunables: self.tunables,
             wasm: artifact::checksum(bytes),
             wasm_size: bytes.len() as u64,

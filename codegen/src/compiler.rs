@@ -10,23 +10,20 @@ use crate::job::Job;
 use crate::object::Object;
 use crate::orc::{self, Session};
 use crate::parse::{ParsedModule, parse_full};
-use crate::partition::{self, Partition};
+use crate::partition;
 use crate::phases::{Phase, Phases};
 use crate::pipeline::{Effort, Pipeline};
 use crate::profile::Guide;
-use crate::target::{Target, TargetOptions};
+use crate::target::{LazyTarget, TargetOptions};
 use inkwell::targets::FileType;
-use std::any::Any;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-use wasmo_abi::code::{ModuleCode, Thunks};
+use wasmo_abi::code::ModuleCode;
 use wasmo_abi::cpu::CpuFeatures;
-use wasmo_abi::index::{IndexVec, TypeIndex};
 use wasmo_abi::module::ModuleInfo;
 use wasmo_abi::profile::Profile;
 use wasmo_abi::tunables::Tunables;
-use wasmo_abi::types::FuncType;
 
 /// Watches a compilation. Called from several threads at a time.
 pub trait Observer: Sync {
@@ -66,42 +63,45 @@ pub struct CompiledModule {
 #[derive(Debug)]
 pub struct Compiler {
     pub(crate) tunables: Tunables,
-    pub(crate) target: Target,
+    pub(crate) target: LazyTarget,
     pub(crate) threads: usize,
     /// The linker for code that this process runs; made when it is first needed.
     session: Mutex<Option<Arc<Session>>>,
 }
 
 impl Compiler {
-    /// A compiler.
+    /// A compiler. For the processor that this process runs on, LLVM is not needed before something is compiled that takes it.
     ///
     /// # Errors
-    /// `Unsupported` when no code can be made for the target, or its CPU is unknown or unfit.
+    /// `Unsupported` when no code can be made for the target, or its CPU is unknown or unfit, and where LLVM is missing.
     pub fn new(tunables: Tunables, target: TargetOptions) -> Result<Self, Error> {
         let threads = match target.threads {
             0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
             threads => threads,
         };
-        let target = Target::new(&target, tunables.opt_level)?;
+        let target = LazyTarget::new(target, tunables.opt_level)?;
         Ok(Self { tunables, target, threads, session: Mutex::new(None) })
     }
 
     /// The target's name, such as `x86_64-unknown-linux-gnu`: the same for all names that mean the same.
-    pub fn triple(&self) -> &str {
-        self.target.triple()
-    }
-
-    /// The CPU that code is compiled for, by LLVM's name.
-    pub fn cpu(&self) -> &str {
-        self.target.cpu()
+    pub fn triple(&self) -> &'static str {
+        self.target.arch().triple()
     }
 
     /// The instruction set extensions that code may use; no other that not every processor of the architecture has.
-    pub fn cpu_features(&self) -> CpuFeatures {
-        self.target.extensions()
+    ///
+    /// # Errors
+    /// `Unsupported` when LLVM, which knows them, cannot be loaded.
+    pub fn cpu_features(&self) -> Result<CpuFeatures, Error> {
+        Ok(self.target.get()?.extensions())
     }
 
-    /// Whether this process can run the code.
+    /// Whether something was compiled that took LLVM, or is being compiled.
+    pub fn has_used_llvm(&self) -> bool {
+        self.target.made().is_some()
+    }
+
+    /// Whether this process can run code that is made here.
     ///
     /// # Errors
     /// `Unsupported`, with the reason why it cannot.
@@ -115,7 +115,8 @@ impl Compiler {
         if let Some(session) = &*session {
             return Ok(Arc::clone(session));
         }
-        self.target.check_host()?;
+        // With it, LLVM is there.
+        self.target.get()?.check_host()?;
         Ok(Arc::clone(session.insert(Session::new()?)))
     }
 
@@ -184,22 +185,6 @@ impl Compiler {
         let image = image::link::link(self.target.arch(), &compiled.objects, counts)?;
         tracing::debug!(elapsed = ?started.elapsed(), bytes = image.text_size(), "linked to an image");
         Ok(image)
-    }
-
-    /// The thunks of a type, for host functions that no module knows, and what keeps their code alive.
-    ///
-    /// # Errors
-    /// As [`Compiler::link`].
-    pub fn thunks(&self, ty: &FuncType) -> Result<(Thunks, Arc<dyn Any + Send + Sync>), Error> {
-        let info = ModuleInfo { types: IndexVec::from_iter([ty.clone()]), ..ModuleInfo::default() };
-        let parsed = ParsedModule { info, funcs: Vec::new() };
-        let phases = Phases::default();
-        let job =
-            Job { compiler: self, parsed: &parsed, bytes: &[], observer: &(), phases: &phases, guide: Guide::None };
-        let objects = job.run(&[Partition { thunks: vec![TypeIndex(0)], ..Partition::default() }])?;
-        let code = orc::link::link(&self.session()?, &objects, 1, 0, 0)?;
-        let thunks = code.thunks(TypeIndex(0)).ok_or_else(|| Error::internal("the thunks were not compiled"))?;
-        Ok((thunks, code.owner))
     }
 
     /// The code of a whole module as text.

@@ -16,6 +16,7 @@ use crate::partition::{self, Partition};
 use crate::phases::{Phase, Phases};
 use crate::pipeline::{Effort, Failure, Pipeline};
 use crate::profile::Guide;
+use crate::target::Target;
 use crate::thunks;
 use crate::translate;
 use inkwell::context::Context;
@@ -143,6 +144,7 @@ impl Job<'_> {
     /// Compiles one partition on this thread; `None` when `stop` said so meanwhile.
     pub(crate) fn object(&self, partition: &Partition, stop: impl Fn() -> bool) -> Result<Option<Object>, Error> {
         let started = Instant::now();
+        let target = self.compiler.target.get()?;
         let pipeline = Pipeline::new(self.compiler.tunables, partition.effort);
         let buffer: Option<MemoryBuffer<'static>> = self.with_module(partition, |module, machine| {
             if stop() {
@@ -157,7 +159,7 @@ impl Job<'_> {
                 return Ok(None);
             }
             let emit = || match partition.effort {
-                Effort::LiftOff | Effort::Soon => self.compiler.target.emitters().emit(module, machine),
+                Effort::LiftOff | Effort::Soon => target.emitters().emit(module, machine),
                 Effort::Light | Effort::Full => pipeline.emit(module, machine, FileType::Object),
             };
             self.phases.time(Phase::Emit, emit).map(Some)
@@ -180,14 +182,17 @@ impl Job<'_> {
         partition: &Partition,
         work: impl FnOnce(&Module<'_>, &TargetMachine) -> Result<T, Failure>,
     ) -> Result<T, Error> {
+        // With it, LLVM is there.
+        let target = self.compiler.target.get()?;
         let diagnostics = Diagnostics::default();
         let context = Context::create();
         diagnostics.collect(&context);
-        let machine = self.compiler.target.machine(partition.effort)?;
-        let module = match self.phases.time(Phase::Translate, || self.translate(&context, partition, &machine)) {
+        let machine = target.machine(partition.effort)?;
+        let module = match self.phases.time(Phase::Translate, || self.translate(&context, partition, target, &machine))
+        {
             Ok(module) => module,
             Err(error) => {
-                self.compiler.target.give_back(machine, partition.effort);
+                target.give_back(machine, partition.effort);
                 return Err(error);
             }
         };
@@ -199,7 +204,7 @@ impl Job<'_> {
             std::mem::forget(context);
             return Ok(result?);
         }
-        self.compiler.target.give_back(machine, partition.effort);
+        target.give_back(machine, partition.effort);
         diagnostics.check()?;
         Ok(result?)
     }
@@ -208,9 +213,9 @@ impl Job<'_> {
         &self,
         context: &'ctx Context,
         partition: &Partition,
+        target: &Target,
         machine: &TargetMachine,
     ) -> Result<Module<'ctx>, Error> {
-        let target = &self.compiler.target;
         let options = ir::Options {
             tunables: self.compiler.tunables,
             tier: partition.tier,

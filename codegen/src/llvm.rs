@@ -5,6 +5,8 @@
 //! made, which jumps to where its slot says. `load` fills the slots.
 //!
 //! Hazard: a call before `load` jumps to address 0. All that reaches LLVM needs a [`crate::target::Target`], whose constructor calls `load` first.
+//!
+//! LLVM is loaded on whatever thread needs it first, and another may have the process exit meanwhile: `shim/exit.cpp` sees to it that no destructors of LLVM's are run then.
 
 use crate::error::{Error, ErrorKind};
 use std::ffi::{CStr, CString};
@@ -46,11 +48,18 @@ pub(crate) fn load() -> Result<(), Error> {
         .map_err(|why| Error::new(ErrorKind::Unsupported, format!("LLVM 22, which compiles, cannot be loaded: {why}")))
 }
 
+/// Whether LLVM's library lies where it was when wasmo was built. If not, it may be where the system keeps libraries: loading it tells.
+pub(crate) fn is_expected() -> bool {
+    std::path::Path::new(crate::LLVM_LIBRARY).exists()
+}
+
 fn fill() -> Result<(), String> {
     let file = in_memory(SHIM).map_err(|error| format!("no file in memory: {error}"))?;
     let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|error| error.to_string())?;
+    // What the shim defines comes before what others define: see `shim/exit.cpp`. Sanitizers, which are others as well, refuse that.
+    let deep = if is_sanitized() { 0 } else { libc::RTLD_DEEPBIND };
     // SAFETY: the library is ours, and its constructors and LLVM's may run at any time. It stays loaded for ever.
-    let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+    let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL | deep) };
     if library.is_null() {
         return Err(last_error());
     }
@@ -64,6 +73,13 @@ fn fill() -> Result<(), String> {
         slot.store(function, Ordering::Release);
     }
     Ok(())
+}
+
+/// Whether a sanitizer's runtime is in the process.
+fn is_sanitized() -> bool {
+    // SAFETY: the names end in zero bytes.
+    let is_there = |name: &CStr| !unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }.is_null();
+    [c"__asan_init", c"__tsan_init", c"__msan_init"].into_iter().any(is_there)
 }
 
 /// A file without a name that holds `bytes`, and from which code may be loaded.

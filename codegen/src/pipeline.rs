@@ -187,14 +187,14 @@ pub(crate) fn c_string(text: &str) -> Result<CString, Error> {
 mod tests {
     use super::*;
     use crate::diagnostics::Diagnostics;
-    use crate::target::{Target, TargetOptions};
+    use crate::target::{LazyTarget, TargetOptions};
     use inkwell::context::Context;
 
     /// Emits an object of a module with one function that has this body; answers the diagnostics too.
     fn emit(declaration: &str, instruction: &str) -> (Result<(), Failure>, Result<(), Error>) {
         let text = format!("{declaration}\ndefine void @f() {{\n  {instruction}\n  ret void\n}}\n");
-        let target = Target::new(&TargetOptions::default(), OptLevel::Speed).expect("this machine is supported");
-        let machine = target.machine(Effort::Full).expect("this machine is supported");
+        let target = LazyTarget::new(TargetOptions::default(), OptLevel::Speed).expect("this machine is supported");
+        let machine = target.get().expect("LLVM is there").machine(Effort::Full).expect("this machine is supported");
         let diagnostics = Diagnostics::default();
         let context = Context::create();
         diagnostics.collect(&context);

@@ -1,6 +1,6 @@
 //! The machine that code is compiled for: architecture, CPU, and the LLVM target machines that emit code for it.
 //!
-//! [`triple`] knows the architectures, [`features`] which instructions code may use.
+//! [`triple`] knows the architectures, [`features`] which instructions code may use; [`lazy`] puts off what takes LLVM.
 //!
 //! # How code may refer to code
 //!
@@ -9,7 +9,11 @@
 //! those of the slab are above 2 GiB, and code that holds none can be written to a file and mapped anywhere.
 
 mod features;
+mod lazy;
 mod triple;
+
+pub(crate) use features::floor;
+pub(crate) use lazy::LazyTarget;
 
 use crate::emitter::Emitters;
 use crate::error::{Error, ErrorKind};
@@ -80,27 +84,21 @@ unsafe impl Send for Target {}
 unsafe impl Sync for Target {}
 
 impl Target {
-    /// Looks architecture and CPU up.
+    /// Looks the CPU up.
     ///
     /// # Errors
-    /// `Unsupported` when LLVM cannot be loaded, no code can be made for the target, or LLVM does not know the CPU, or it lacks what generated code
-    /// needs.
-    pub(crate) fn new(options: &TargetOptions, opt_level: OptLevel) -> Result<Self, Error> {
+    /// `Unsupported` when LLVM cannot be loaded or does not know the CPU, or it lacks what generated code needs.
+    fn new(arch: Arch, cpu: &Cpu, opt_level: OptLevel) -> Result<Self, Error> {
         llvm::load()?;
         static OPTIONS: Once = Once::new();
         // SAFETY: LLVM reads its options while it compiles, which no thread of ours does before a target exists.
         OPTIONS.call_once(|| unsafe { shim::wasmo_set_options() });
         let host = Arch::host();
-        let arch = match &options.triple {
-            Some(triple) => Arch::of_triple(triple)?,
-            None => host.ok_or_else(|| {
-                Error::new(ErrorKind::Unsupported, format!("no code can be made for {}", std::env::consts::ARCH))
-            })?,
-        };
         arch.initialize();
         let triple = TargetTriple::create(arch.triple());
         let target = LlvmTarget::from_triple(&triple).map_err(|error| Error::internal(error.to_string()))?;
-        let (cpu, features) = match &options.cpu {
+        let is_host = *cpu == Cpu::Host;
+        let (cpu, features) = match cpu {
             Cpu::Host if host == Some(arch) => {
                 (TargetMachine::get_host_cpu_name().to_string(), TargetMachine::get_host_cpu_features().to_string())
             }
@@ -116,7 +114,7 @@ impl Target {
             OptLevel::Speed => OptimizationLevel::Default,
         };
         let idle = Mutex::new(Vec::new());
-        let runs_here = if matches!(options.cpu, Cpu::Host) { OnceLock::from(()) } else { OnceLock::new() };
+        let runs_here = if is_host { OnceLock::from(()) } else { OnceLock::new() };
         let mut this = Self {
             arch,
             target,

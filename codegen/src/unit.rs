@@ -17,15 +17,16 @@ use crate::partition::{Partition, thunk_types};
 use crate::phases::Phases;
 use crate::pipeline::Effort;
 use crate::profile::{Callees, Counters, Guide};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use wasmo_abi::code::{CodeUnit, ModuleCode};
-use wasmo_abi::index::FuncIndex;
+use wasmo_abi::code::CodeUnit;
+use wasmo_abi::index::{FuncIndex, IndexVec, TypeIndex};
 use wasmo_abi::layout::VmContextLayout;
 use wasmo_abi::module::{Body, ModuleInfo};
 use wasmo_abi::table::Bytes;
 use wasmo_abi::tier::{Learned, LoopIndex, Progress, Tier};
+use wasmo_abi::types::FuncType;
 use wasmparser::{FuncValidatorAllocations, Operator};
 
 /// Functions with bodies of more bytes than this are optimised with less effort: the time that LLVM takes grows faster than they do.
@@ -72,6 +73,8 @@ pub struct NewCode {
     functions: Vec<(usize, usize)>,
     /// Likewise the variants.
     osr: Vec<(usize, LoopIndex, usize)>,
+    /// The thunks' types, and the offsets of both thunks of each.
+    thunks: Vec<(TypeIndex, usize, usize)>,
 }
 
 /// What was compiled, where it is.
@@ -83,6 +86,8 @@ pub struct PlacedCode {
     pub functions: Vec<(usize, usize)>,
     /// Where the variants are.
     pub osr: Vec<(usize, LoopIndex, usize)>,
+    /// The thunks' types, and where the *enter* and the *exit* thunk of each are.
+    pub thunks: Vec<(TypeIndex, usize, usize)>,
     /// What was linked, for [`crate::image::PartialArtifact::add`].
     pub object: Arc<Object>,
 }
@@ -111,7 +116,8 @@ impl NewCode {
         };
         let functions = self.functions.into_iter().map(|(position, offset)| (position, start + offset)).collect();
         let osr = self.osr.into_iter().map(|(position, at, offset)| (position, at, start + offset)).collect();
-        PlacedCode { unit, functions, osr, object }
+        let thunks = self.thunks.into_iter().map(|(ty, enter, exit)| (ty, start + enter, start + exit)).collect();
+        PlacedCode { unit, functions, osr, thunks, object }
     }
 }
 
@@ -266,7 +272,7 @@ impl Compiler {
             Some(object) => object,
             None => self.with_llvm(source, request, stop)?,
         };
-        self.linked(source, object)
+        self.linked(source.info(), Arc::new(object))
     }
 
     /// Makes lift-off code of functions, by their positions among the defined ones, as far as that takes next to no time and stack: without LLVM. `None` when it cannot be had.
@@ -275,25 +281,27 @@ impl Compiler {
     /// As [`Compiler::compile_unit`].
     pub fn compile_quickly(&self, source: &Source, functions: &[usize]) -> Result<Option<NewCode>, Error> {
         let object = self.baseline(source, functions)?;
-        object.map(|object| self.linked(source, object)).transpose()
+        object.map(|object| self.linked(source.info(), Arc::new(object))).transpose()
     }
 
-    fn linked(&self, source: &Source, object: Object) -> Result<NewCode, Error> {
+    fn linked(&self, info: &ModuleInfo, object: Arc<Object>) -> Result<NewCode, Error> {
         let linked = link_object(self.target.arch(), &object)?;
-        let info = source.info();
         let position = |func: FuncIndex| {
             info.defined_func(func).ok_or_else(|| Error::internal("an object defines an imported function"))
         };
         let (mut functions, mut osr) = (Vec::new(), Vec::new());
+        let (mut enters, mut exits) = (BTreeMap::new(), BTreeMap::new());
         for symbol in &object.symbols {
             let offset = symbol.offset as usize;
             match symbol.kind {
                 SymbolKind::Func(func) => functions.push((position(func)?, offset)),
                 SymbolKind::Osr(func, at) => osr.push((position(func)?, at, offset)),
-                SymbolKind::Enter(_) | SymbolKind::Exit(_) => return Err(Error::internal("a unit defines a thunk")),
+                SymbolKind::Enter(ty) => drop(enters.insert(ty, offset)),
+                SymbolKind::Exit(ty) => drop(exits.insert(ty, offset)),
             }
         }
-        Ok(NewCode { linked, object: Arc::new(object), functions, osr })
+        let thunks = enters.into_iter().filter_map(|(ty, enter)| Some((ty, enter, *exits.get(&ty)?))).collect();
+        Ok(NewCode { linked, object, functions, osr, thunks })
     }
 
     /// Lift-off code without LLVM; `None` when that cannot be had.
@@ -348,22 +356,23 @@ impl Compiler {
         job.object(&partition, stop)?.ok_or_else(given_up)
     }
 
-    fn thunk_objects(&self, source: &Source) -> Result<Vec<Arc<Object>>, Error> {
-        let thunks = thunk_types(source.info());
-        if thunks.is_empty() {
-            return Ok(Vec::new());
+    /// The objects with the thunks of these types of a module: one that is made without LLVM, and one, if there are types with vectors, that LLVM makes.
+    fn thunk_objects(&self, parsed: &ParsedModule, types: Vec<TypeIndex>) -> Result<Vec<Arc<Object>>, Error> {
+        let known = &parsed.info.types;
+        let (quick, others): (Vec<_>, Vec<_>) =
+            types.into_iter().partition(|&ty| baseline::thunks::supports(&known[ty]));
+        let mut objects = Vec::with_capacity(2);
+        if !quick.is_empty() {
+            let types = quick.into_iter().map(|ty| (ty, &known[ty]));
+            objects.push(Arc::new(baseline::thunks::compile(self.target.arch(), types)?));
         }
-        let phases = Phases::default();
-        let job = Job {
-            compiler: self,
-            parsed: &source.parsed,
-            bytes: &source.bytes,
-            observer: &(),
-            phases: &phases,
-            guide: Guide::None,
-        };
-        let objects = job.run(&[Partition { effort: Effort::LiftOff, thunks, ..Partition::default() }])?;
-        Ok(objects.into_iter().map(Arc::new).collect())
+        if !others.is_empty() {
+            let phases = Phases::default();
+            let job = Job { compiler: self, parsed, bytes: &[], observer: &(), phases: &phases, guide: Guide::None };
+            let partition = Partition { effort: Effort::LiftOff, thunks: others, ..Partition::default() };
+            objects.extend(job.run(&[partition])?.into_iter().map(Arc::new));
+        }
+        Ok(objects)
     }
 
     /// An artefact with lift-off code of all functions of the module in `source`, which will not be replaced.
@@ -372,7 +381,8 @@ impl Compiler {
     /// As [`Compiler::compile_unit`].
     pub fn lift_off_artifact(&self, source: &Source) -> Result<Vec<u8>, Error> {
         let info = source.info();
-        let whole = PartialArtifact::new(self, source, &self.thunk_objects(source)?)?;
+        let thunks = self.thunk_objects(&source.parsed, thunk_types(info))?;
+        let whole = PartialArtifact::new(self, source, &thunks)?;
         let settled = Learned { progress: Progress::Settled, left: 0 };
         let mut objects = Vec::with_capacity(info.bodies.len());
         // Each alone, as if it had been called.
@@ -383,17 +393,28 @@ impl Compiler {
             objects.push(self.compile_unit(source, &request, &|| false)?.object);
         }
         let learned = objects.iter().map(|_| settled).collect();
-        whole.add(info, &objects)?.write(info, &learned)
+        whole.add(self, info, &objects)?.write(info, &learned)
     }
 
-    /// The thunks that a module needs, the code that they are, and the objects with that code.
+    /// The thunks that a module needs, to be copied to where code may be executed. LLVM makes those of types with vectors only.
     ///
     /// # Errors
     /// As [`Compiler::compile_unit`].
-    pub fn module_thunks(&self, source: &Source) -> Result<(ModuleCode, Vec<Arc<Object>>), Error> {
-        let info = source.info();
-        let objects = self.thunk_objects(source)?;
-        let code = crate::orc::link::link(&self.session()?, &objects, info.types.len(), 0, 0)?;
-        Ok((code, objects))
+    pub fn module_thunks(&self, source: &Source) -> Result<Vec<NewCode>, Error> {
+        let objects = self.thunk_objects(&source.parsed, thunk_types(source.info()))?;
+        objects.into_iter().map(|object| self.linked(source.info(), object)).collect()
+    }
+
+    /// The thunks of a type, for functions of which no module has thunks. They are those of type 0.
+    ///
+    /// # Errors
+    /// As [`Compiler::compile_unit`], and as [`Compiler::check_host`].
+    pub fn thunks(&self, ty: &FuncType) -> Result<NewCode, Error> {
+        self.check_host()?;
+        let info = ModuleInfo { types: IndexVec::from_iter([ty.clone()]), ..ModuleInfo::default() };
+        let parsed = ParsedModule { info, funcs: Vec::new() };
+        let mut objects = self.thunk_objects(&parsed, vec![TypeIndex(0)])?;
+        let object = objects.pop().ok_or_else(|| Error::internal("the thunks were not compiled"))?;
+        self.linked(&parsed.info, object)
     }
 }

@@ -9,7 +9,6 @@ use wasmo_runtime::{Pool, TypeRegistry};
 #[cfg(feature = "compiler")]
 use {
     crate::tier::Workers,
-    std::any::Any,
     std::collections::HashMap,
     std::sync::{Mutex, OnceLock, PoisonError},
     wasmo_abi::code::Thunks,
@@ -28,7 +27,7 @@ struct EngineInner {
     types: TypeRegistry,
     epoch: Arc<AtomicU64>,
     pool: Arc<Pool>,
-    /// Made when something is first compiled: an engine that runs artefacts only never loads LLVM.
+    /// Made when something is first compiled; LLVM is loaded when that first takes it.
     #[cfg(feature = "compiler")]
     compiler: OnceLock<Compiler>,
     /// What compiles in the background; made when something is to be.
@@ -39,20 +38,13 @@ struct EngineInner {
     tiers: crate::tier::Stats,
     /// Thunks for types that no module had any for when they were needed, by the types' numbers.
     #[cfg(feature = "compiler")]
-    thunks: Mutex<HashMap<u32, OwnedThunks>>,
+    thunks: Mutex<HashMap<u32, crate::tier::OwnedThunks>>,
     /// Where late modules are compiled.
     #[cfg(feature = "compiler")]
     workers: crate::late_link::Workers,
     /// Where their code is.
     #[cfg(feature = "compiler")]
     code_memory: Arc<wasmo_runtime::code_memory::CodeMemory>,
-}
-
-/// Thunks, and what keeps their code.
-#[cfg(feature = "compiler")]
-struct OwnedThunks {
-    thunks: Thunks,
-    _owner: Arc<dyn Any + Send + Sync>,
 }
 
 // What changes in an engine (types, thunks, the epoch) changes in one step, after everything that may panic.
@@ -126,7 +118,7 @@ impl Engine {
     /// The compiler, made now if nothing was compiled before.
     ///
     /// # Errors
-    /// When LLVM cannot be loaded, or does not know the processor that the configuration names, or that processor's code cannot run here.
+    /// When LLVM is missing, or does not know the processor that the configuration names, or this machine's processor is not supported.
     #[cfg(feature = "compiler")]
     pub(crate) fn compiler(&self) -> Result<&Compiler> {
         use wasmo_codegen::{Cpu, TargetOptions};
@@ -143,14 +135,15 @@ impl Engine {
         };
         let options = TargetOptions { triple: config.target.clone(), cpu, threads: config.threads };
         let compiler = Compiler::new(config.tunables, options).map_err(crate::CompileError::from)?;
-        // Of two threads that come here at the same time, the second takes the compiler of the first; making one costs a millisecond.
+        // Of two threads that come here at the same time, the second takes the compiler of the first.
         Ok(self.inner.compiler.get_or_init(|| compiler))
     }
 
-    /// Whether something was compiled before, or is being compiled.
+    /// Whether LLVM has compiled something for this engine, or does so now. As long as it has not, it need not be in the process: functions are compiled without it until they are hot, unless
+    /// [`Config::tier`] says that all of a module is optimised before it runs.
     #[cfg(feature = "compiler")]
-    pub(crate) fn has_compiler(&self) -> bool {
-        self.inner.compiler.get().is_some()
+    pub fn has_used_llvm(&self) -> bool {
+        self.inner.compiler.get().is_some_and(Compiler::has_used_llvm)
     }
 
     /// The threads that compile late modules.
@@ -199,8 +192,9 @@ impl Engine {
             return Ok(owned.thunks);
         }
         let ty = self.types().get(type_id);
-        let (thunks, owner) = self.compiler()?.thunks(&ty).map_err(crate::CompileError::from)?;
-        known.insert(type_id, OwnedThunks { thunks, _owner: owner });
+        let owned = crate::tier::thunks_of_type(self, &ty)?;
+        let thunks = owned.thunks;
+        known.insert(type_id, owned);
         Ok(thunks)
     }
 

@@ -10,15 +10,16 @@
 //! * `learner`: what is kept for the next run of the program, in the cache;
 //! * `source`: the module's binary, which a run that finds all its code in the cache does not need;
 //! * `stack`: stacks to compile on, for threads that run guests;
+//! * `thunks`: where thunks are put;
 //! * `workers`: the threads in the background, which all modules of an engine share.
 
-mod beside;
 mod learner;
 mod make;
 mod module;
 mod source;
 mod stack;
 mod stats;
+mod thunks;
 mod tuning;
 mod workers;
 
@@ -27,6 +28,7 @@ pub(crate) use module::{Host, Shared};
 pub(crate) use source::ReadBinary;
 pub(crate) use stats::Stats;
 pub use stats::{TierEvent, TierStats};
+pub(crate) use thunks::{Owned as OwnedThunks, of_type as thunks_of_type};
 pub use tuning::Tuning;
 pub(crate) use workers::{Busy, Workers};
 
@@ -34,7 +36,8 @@ pub(crate) use workers::{Busy, Workers};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Tier {
-    /// Functions are compiled as they are called, quickly at first, and optimised when they turn out to be hot. Making a module takes little longer than validating it.
+    /// Functions are compiled as they are called, quickly at first, and optimised when they turn out to be hot. Making a module takes little longer than validating it, and LLVM comes into the
+    /// process when the first function is to be optimised, or has something that nobody else compiles.
     Auto,
     /// Functions are compiled as they are called, quickly, and stay as they are.
     LiftOff,

@@ -291,8 +291,10 @@ fn a_young_run_does_without_the_compiler() -> Result<()> {
     assert_eq!(second.call("sum", 20_000)?, (1..=20_000_i32).fold(0, |sum: i32, n| sum.wrapping_add(n * n)));
     assert_eq!((second.compiled(), second.reads.load(Ordering::Relaxed)), (0, 0), "{:?}", second.events);
     assert_eq!(second.module.warm_functions().len(), 2);
-    // Once the compiler is there, it may as well be used.
+    // A function without code does not take LLVM; but once it is there, it may as well be used.
     second.check(&["pick"]);
+    assert!(!second.module.engine().has_used_llvm());
+    second.module.engine().precompile_module(PROGRAM.as_bytes())?;
     assert_eq!(second.call("sum", 20_000)?, second.call("sum", 20_000)?);
     assert!(second.count(|event| matches!(event, TierEvent::Optimized { .. })) > 0, "{:?}", second.events);
     Ok(())

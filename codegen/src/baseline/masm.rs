@@ -277,6 +277,8 @@ pub(super) trait Masm: Default {
     const CONTEXT: Gpr;
     /// The base of memory 0, which functions keep for their callers.
     const MEMORY: Gpr;
+    /// The register beside that of the context that C's functions keep for their callers, and wasm functions do not.
+    const KEPT_IN_C: Gpr;
     /// Where the code and the context of what is to be called are kept while arguments are moved: no arguments travel there. The first is one of [`Masm::GPRS`], the second is not.
     const CALLEE_CODE: Gpr;
     const CALLEE_CONTEXT: Gpr;
@@ -314,6 +316,8 @@ pub(super) trait Masm: Default {
     /// Takes the frame away, before a jump to other code, or to be followed by [`Masm::ret`]; answers where the frame has gone, for [`Masm::describe_frame`].
     fn leave_frame(&mut self, kept: Kept) -> u32;
     fn ret(&mut self);
+    /// Returns to a caller that goes by C's convention.
+    fn ret_in_c(&mut self);
     /// Ends a function: gives its frame `size` bytes, a multiple of 16.
     fn end_function(&mut self, marks: &mut FrameMarks, size: u32);
     /// The call frame information of a function as it is after its common beginning; `left` are the places where its frame was taken away, and where it is there again.

@@ -20,6 +20,7 @@ mod operands;
 mod operators;
 #[cfg(test)]
 mod tests;
+pub(crate) mod thunks;
 mod tier;
 mod variables;
 mod x86_64;

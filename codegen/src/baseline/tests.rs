@@ -61,16 +61,39 @@ fn object(arch: Arch, text: &str) -> Object {
     compile(arch, input, &functions).expect("the module is valid").expect("there is code for it")
 }
 
+/// The thunks of the types of a module, compiled.
+fn thunk_object(arch: Arch, text: &str) -> Object {
+    let bytes = wat::parse_str(text).expect("the test's module is well formed");
+    let parsed = parse_full(&bytes).expect("the test's module is valid");
+    super::thunks::compile(arch, parsed.info.types.iter()).expect("there is code for all types")
+}
+
 /// The code of all functions of a module in text form.
 fn listing(arch: Arch, text: &str) -> String {
-    let object = object(arch, text);
+    listing_of(arch, &object(arch, text))
+}
+
+/// The code of the thunks of a module's types.
+fn thunks(arch: Arch, text: &str) -> String {
+    listing_of(arch, &thunk_object(arch, text))
+}
+
+/// Their call frame information.
+fn thunk_frames(arch: Arch, text: &str) -> String {
+    frames_of(&thunk_object(arch, text))
+}
+
+fn listing_of(arch: Arch, object: &Object) -> String {
     let Contents::Code(code) = &object.contents else { panic!("no code") };
     let mut listing = String::new();
     for symbol in &object.symbols {
-        let SymbolKind::Func(func) = symbol.kind else { panic!("no function") };
         let start = symbol.offset as usize;
         let body = &code[start..start + symbol.size as usize];
-        writeln!(listing, "function {}:", func.0).expect("a text grows");
+        match symbol.kind {
+            SymbolKind::Func(func) => writeln!(listing, "function {}:", func.0),
+            kind => writeln!(listing, "{}:", kind.name()),
+        }
+        .expect("a text grows");
         for (at, line) in disassemble(arch, body) {
             writeln!(listing, "{at:4x}  {line}").expect("a text grows");
         }
@@ -80,7 +103,11 @@ fn listing(arch: Arch, text: &str) -> String {
 
 /// The call frame information of all functions of a module: from where on the frame's end and the saved registers are where.
 fn frames(arch: Arch, text: &str) -> String {
-    let unwind = object(arch, text).unwind;
+    frames_of(&object(arch, text))
+}
+
+fn frames_of(object: &Object) -> String {
+    let unwind = &object.unwind;
     let section = EhFrame::new(&unwind.eh_frame, LittleEndian);
     let bases = BaseAddresses::default().set_eh_frame(unwind.eh_frame_address);
     let mut entries = section.entries(&bases);
@@ -142,6 +169,14 @@ const MANY: &str =
     "(module (func (result i32) (local i32 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64)
     local.get 0 return_call $h) (func $h (param i32) (result i32) local.get 0))";
 
+const EVERY_TYPE: &str =
+    "(module (type (func (param i32 i64 f32 f64 externref) (result f64 f32 i64 i32))) (type (func)))";
+
+/// More values than travel in registers, of each class.
+const MANY_VALUES: &str = "(module (type (func
+    (param i32 i64 i32 i64 i32 i64 i32 i64 i32 i64 f32 f64 f32 f64 f32 f64 f32 f64 f32 f64)
+    (result i32 i64 i32 i64 i32 i64 i32 i64 i32 f32 f64 f32 f64 f32 f64 f32 f64 f32))))";
+
 /// A function with so many variables that its frame is large, and one that leaves its frame in two places.
 fn with_frames() -> String {
     let variables = "i64 ".repeat(1000);
@@ -184,6 +219,9 @@ snapshots! {
     many_variables: listing(MANY),
     large_frames: listing(&with_frames()),
     frame_information: frames(&with_frames()),
+    thunk: thunks(EVERY_TYPE),
+    thunk_with_many_values: thunks(MANY_VALUES),
+    thunk_frame_information: thunk_frames(MANY_VALUES),
 }
 
 /// What was written for each step.

@@ -10,6 +10,7 @@ use crate::compiler::Compiler;
 use crate::error::Error;
 use crate::ir::context::Arch;
 use crate::object::{Object, SymbolKind};
+use crate::target::floor;
 use crate::unit::Source;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -52,7 +53,10 @@ impl PartialArtifact {
         let thunks: Vec<&Object> = thunks.iter().map(Arc::as_ref).collect();
         let image = link::append(empty, &thunks, info.imported_funcs)?;
         let contents = Description::contents(info, source.bytes(), image.page_size()).map_err(refused)?;
-        Ok(Self { header: compiler.header(source.bytes()), contents, image })
+        // As long as LLVM has made nothing of it, the code needs what all needs.
+        let arch = compiler.target.arch();
+        let header = compiler.header(source.bytes(), arch.baseline(), floor(arch));
+        Ok(Self { header, contents, image }.for_what_was_made(compiler))
     }
 
     /// What is in an artefact with this header, of which `part` gives the parts.
@@ -65,11 +69,11 @@ impl PartialArtifact {
         Ok(Self { header: header.clone(), contents: contents.into(), image })
     }
 
-    /// Adds the code in `objects`, which are in the order in which it was published. Objects of which every function has been replaced are left out.
+    /// Adds the code in `objects`, which `compiler` has made and which are in the order in which it was published. Objects of which every function has been replaced are left out.
     ///
     /// # Errors
     /// `Limit` when there is too much code, `Internal` when the objects are not of the module that `info` describes.
-    pub fn add(self, info: &ModuleInfo, objects: &[Arc<Object>]) -> Result<Self, Error> {
+    pub fn add(self, compiler: &Compiler, info: &ModuleInfo, objects: &[Arc<Object>]) -> Result<Self, Error> {
         let mut replaced = HashSet::new();
         let mut needed: Vec<&Object> = Vec::with_capacity(objects.len());
         for object in objects.iter().rev() {
@@ -83,7 +87,16 @@ impl PartialArtifact {
         }
         needed.reverse();
         let image = link::append(self.image, &needed, info.imported_funcs)?;
-        Ok(Self { image, ..self })
+        Ok(Self { image, ..self }.for_what_was_made(compiler))
+    }
+
+    /// Notes that there may be code that `compiler` has made with LLVM, which uses what the processor has.
+    fn for_what_was_made(mut self, compiler: &Compiler) -> Self {
+        if let Some(target) = compiler.target.made() {
+            target.cpu().clone_into(&mut self.header.cpu);
+            self.header.features = self.header.features.with(target.extensions());
+        }
+        self
     }
 
     /// The file, with what was `learned` of each defined function. `info` describes the module.

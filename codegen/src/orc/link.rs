@@ -3,7 +3,6 @@
 use super::session::{Dylib, Session};
 use crate::error::Error;
 use crate::object::{Object, SymbolKind};
-use std::borrow::Borrow;
 use std::sync::Arc;
 use wasmo_abi::code::{CodeUnit, ModuleCode, Thunks};
 use wasmo_abi::index::{FuncIndex, TypeIndex};
@@ -15,9 +14,9 @@ use wasmo_abi::index::{FuncIndex, TypeIndex};
 ///
 /// # Errors
 /// `Internal` when ORC refuses an object, a symbol is undefined, or a defined function is missing.
-pub(crate) fn link<O: Borrow<Object>>(
+pub(crate) fn link(
     session: &Arc<Session>,
-    objects: &[O],
+    objects: &[Object],
     types: usize,
     imported: usize,
     defined: usize,
@@ -27,7 +26,7 @@ pub(crate) fn link<O: Borrow<Object>>(
     let mut enters = vec![None; types];
     let mut exits = vec![None; types];
     let mut units = Vec::with_capacity(objects.len());
-    for (object, start) in objects.iter().map(Borrow::borrow).zip(starts) {
+    for (object, start) in objects.iter().zip(starts) {
         for symbol in &object.symbols {
             let address = start + symbol.offset as usize;
             let place = match symbol.kind {
@@ -66,10 +65,10 @@ pub(crate) fn link<O: Borrow<Object>>(
 }
 
 /// Links objects that refer to no others; answers where the text of each begins.
-fn load<O: Borrow<Object>>(session: &Arc<Session>, objects: &[O]) -> Result<(Dylib, Vec<usize>), Error> {
+fn load(session: &Arc<Session>, objects: &[Object]) -> Result<(Dylib, Vec<usize>), Error> {
     let dylib = session.dylib()?;
     let mut anchors = Vec::with_capacity(objects.len());
-    for object in objects.iter().map(Borrow::borrow) {
+    for object in objects {
         dylib.add(object.elf()?)?;
         let anchor = object.symbols.first().ok_or_else(|| Error::internal("an object without functions"))?;
         anchors.push(anchor.kind.name());
@@ -79,7 +78,7 @@ fn load<O: Borrow<Object>>(session: &Arc<Session>, objects: &[O]) -> Result<(Dyl
         let anchor = object.symbols.first()?;
         address.checked_sub(anchor.offset as usize)
     };
-    let starts: Option<Vec<usize>> = objects.iter().map(Borrow::borrow).zip(addresses).map(start).collect();
+    let starts: Option<Vec<usize>> = objects.iter().zip(addresses).map(start).collect();
     let starts = starts.ok_or_else(|| Error::internal("an object is linked at an impossible address"))?;
     Ok((dylib, starts))
 }

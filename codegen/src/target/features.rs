@@ -4,8 +4,9 @@
 //! code may use no extension that cannot be asked for: those that are neither in [`askable`] nor in [`everywhere`] are switched off ([`restriction`]), whether
 //! LLVM would have found a use for them or not.
 
+use crate::error::{Error, ErrorKind};
 use crate::ir::context::Arch;
-use wasmo_abi::cpu;
+use wasmo_abi::cpu::{self, CpuFeatures};
 
 /// Extensions that a program can ask the processor for, by LLVM's names: those that an artefact's header has a place for.
 pub(crate) fn askable(arch: Arch) -> &'static [&'static str] {
@@ -38,6 +39,41 @@ fn everywhere(arch: Arch) -> &'static [&'static str] {
     }
 }
 
+/// The extensions that all code relies on, as far as they can be asked for.
+pub(crate) fn floor(arch: Arch) -> CpuFeatures {
+    let needed = |name: &str| arch.floor().split(',').any(|needed| needed.strip_prefix('+') == Some(name));
+    CpuFeatures::from_names(askable(arch), needed)
+}
+
+/// Whether this machine's processor, of the architecture `arch`, has what all code relies on, as far as it can be asked.
+///
+/// # Errors
+/// `Unsupported` when it has not.
+pub(super) fn check_host(arch: Arch) -> Result<(), Error> {
+    if host_has_floor() {
+        return Ok(());
+    }
+    let (name, floor) = (arch.baseline(), arch.floor());
+    let message = format!("this machine's CPU lacks some of {floor}; wasmo needs at least {name}");
+    Err(Error::new(ErrorKind::Unsupported, message))
+}
+
+#[cfg(target_arch = "x86_64")]
+fn host_has_floor() -> bool {
+    is_x86_feature_detected!("sse3")
+        && is_x86_feature_detected!("ssse3")
+        && is_x86_feature_detected!("sse4.1")
+        && is_x86_feature_detected!("sse4.2")
+        && is_x86_feature_detected!("popcnt")
+        && is_x86_feature_detected!("cmpxchg16b")
+}
+
+/// Every AArch64 has it.
+#[cfg(not(target_arch = "x86_64"))]
+fn host_has_floor() -> bool {
+    true
+}
+
 /// What is to be appended to LLVM's list of features so that code uses none of `extensions` that may not be used.
 pub(crate) fn restriction<'a>(arch: Arch, extensions: impl Iterator<Item = &'a str>) -> String {
     let forbidden = extensions.filter(|name| !askable(arch).contains(name) && !everywhere(arch).contains(name));
@@ -47,6 +83,14 @@ pub(crate) fn restriction<'a>(arch: Arch, extensions: impl Iterator<Item = &'a s
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_all_code_relies_on_can_be_asked_for() {
+        let names = |arch| floor(arch).names(askable(arch)).collect::<Vec<_>>().join(",");
+        assert_eq!(names(Arch::X86_64), "sse3,ssse3,sse4.1,sse4.2,popcnt,cx16");
+        assert_eq!(names(Arch::Aarch64), "neon");
+        check_host(Arch::host().expect("wasmo runs here")).expect("wasmo runs here");
+    }
 
     #[test]
     fn what_cannot_be_asked_for_is_switched_off() {

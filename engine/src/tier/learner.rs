@@ -131,15 +131,16 @@ impl Learner {
             return Ok(false);
         }
         let started = Instant::now();
+        let compiler = engine.compiler()?;
         let whole = match &base {
-            Base::Thunks(thunks) => PartialArtifact::new(engine.compiler()?, source.get()?, thunks),
+            Base::Thunks(thunks) => PartialArtifact::new(compiler, source.get()?, thunks),
             // Otherwise the next file would say that all is well with what is damaged.
             Base::Artifact(artifact) if !artifact.is_explained() => return Ok(false),
             Base::Artifact(artifact) => PartialArtifact::read(artifact.header(), |part| artifact.part(part)),
         };
         let objects: Vec<_> = pieces.iter().map(|piece| Arc::clone(&piece.object)).collect();
         let table: Table<Learned> = rows.iter().copied().collect();
-        let bytes = whole.and_then(|whole| whole.add(info, &objects)?.write(info, &table));
+        let bytes = whole.and_then(|whole| whole.add(compiler, info, &objects)?.write(info, &table));
         let mut bytes = bytes.map_err(CompileError::from)?;
         let linked = started.elapsed();
         put(&self.cache, &self.key, &mut bytes)??;

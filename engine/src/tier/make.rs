@@ -1,10 +1,9 @@
 //! Making modules in tiers: of a binary, late ones, and such as go on with what earlier runs have compiled.
 
-use super::beside::Beside;
 use super::learner::Learner;
 use super::module::{InTiers, Shared, Stage};
 use super::source::{LazySource, ReadBinary};
-use super::{Tier, TierEvent};
+use super::{Tier, TierEvent, thunks};
 use crate::artifact::Origin;
 use crate::cache::{Cache, Key};
 use crate::late_link::Ration;
@@ -19,30 +18,18 @@ use wasmo_codegen::{Counters, Source};
 use wasmo_runtime::artifact::Artifact;
 use wasmo_runtime::tier::{Entries, Tiers};
 
-/// Modules with so many bytes are worth a thread or two while they are made.
-const WORTH_THREADS: usize = 1 << 20;
-
 /// Makes a module of which nothing is compiled but the thunks. What it learns can be kept in `place`, unless it counts for a profile: then its code is none that others would want.
 ///
 /// # Errors
-/// When the module is malformed or invalid, or there is no memory for its entries.
+/// When the module is malformed or invalid, there is no memory for its entries, or LLVM is missing.
 pub(crate) fn in_tiers(engine: &Engine, binary: Vec<u8>, place: Option<(&Cache, &Key)>) -> Result<Module> {
     let counts = engine.config().collect_profile;
-    let is_large = binary.len() >= WORTH_THREADS;
-    // Loading LLVM takes as long as parsing a large module, and having it make the thunks as long as finding out whether the module is valid.
-    let (compiler, source) = std::thread::scope(|scope| {
-        let compiler = Beside::new(scope, is_large, || engine.compiler());
-        let bytes = Bytes::from(binary);
-        let source = if counts { Source::counting(bytes) } else { Source::new(bytes) }.map_err(CompileError::from)?;
-        Ok::<_, anyhow::Error>((compiler.get()?, source))
-    })?;
+    let compiler = engine.compiler()?;
     compiler.check_host().map_err(CompileError::from)?;
-    let (code, thunks) = std::thread::scope(|scope| {
-        let thunks = Beside::new(scope, is_large, || compiler.module_thunks(&source));
-        source.validate(compiler.threads())?;
-        thunks.get()
-    })
-    .map_err(CompileError::from)?;
+    let bytes = Bytes::from(binary);
+    let source = if counts { Source::counting(bytes) } else { Source::new(bytes) }.map_err(CompileError::from)?;
+    source.validate(compiler.threads()).map_err(CompileError::from)?;
+    let (code, thunks) = thunks::of_module(engine, &source)?;
     let (info, bytes) = (source.info().clone(), source.bytes().clone());
     let count = info.bodies.len();
     let learner = place.filter(|_| !counts).map(|(cache, key)| Learner::new(cache, key, thunks, count));

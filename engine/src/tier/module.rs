@@ -259,7 +259,7 @@ impl Shared {
 
     /// Whether the run goes on with what earlier runs have compiled, has not needed the compiler so far, and is not old enough for it to be worth having.
     fn is_too_young(&self) -> bool {
-        self.begun.is_some_and(|begun| begun.elapsed() < self.tuning.without_compiler) && !self.engine.has_compiler()
+        self.begun.is_some_and(|begun| begun.elapsed() < self.tuning.without_compiler) && !self.engine.has_used_llvm()
     }
 
     /// Moves a function from one stage to another, unless it is at a third.

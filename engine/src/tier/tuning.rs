@@ -38,7 +38,7 @@ pub struct Tuning {
     pub small_module: usize,
     /// Whether threads in the background compile functions before they are called, in the order in which calls to them stand in the code.
     pub ahead: bool,
-    /// How long a run that goes on with what earlier runs have compiled does without the compiler, unless a function has no code. LLVM takes long to load, and slows a guest on another
+    /// How long a run that goes on with what earlier runs have compiled does without LLVM, unless a function has no code that is made without. It takes long to load, and slows a guest on another
     /// thread down meanwhile: a program that is over by then is better optimised afterwards ([`crate::Module::optimize`]).
     pub without_compiler: Duration,
     /// How long nothing was compiled for a guest before what was learned is kept while the program runs: it may be killed. What is learned from then on would not be worth much.

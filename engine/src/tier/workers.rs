@@ -5,8 +5,8 @@
 //!
 //! What is to be done when all is quiet ([`Workers::when_quiet`]) has a thread of its own, made when its time has come, so that what becomes hot meanwhile does not wait for it.
 //!
-//! LLVM must not be at work when the process ends, since its library's destructors run then; so workers stop taking work when the process begins to
-//! exit, and the exit waits for what is being compiled. (Who ends the process without running destructors, as the `wasmo` command does, does not wait.)
+//! Workers stop taking work when the process begins to exit, and the exit waits for what is being compiled. (Who ends the process without running destructors, as the `wasmo` command does, does not wait.) Where
+//! a sanitizer has LLVM's destructors run at the exit (`wasmo_codegen`'s `llvm`), LLVM must not be at work then.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -256,7 +256,7 @@ impl Drop for Busy {
     }
 }
 
-/// Has the exit wait before it does what was registered so far. LLVM registers destructors of what it makes when it first needs it, in one of the first compilations of each kind; so
+/// Has the exit wait before it does what was registered so far. LLVM, where its destructors run at all, registers destructors of what it makes when it first needs it, in one of the first compilations of each kind; so
 /// this is done again after some.
 fn wait_at_exit() {
     // SAFETY: the function may be called at exit, and more than once.

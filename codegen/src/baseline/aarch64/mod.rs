@@ -34,6 +34,7 @@ const X16: Gpr = Gpr(16);
 const X17: Gpr = Gpr(17);
 const X19: Gpr = Gpr(19);
 const X20: Gpr = Gpr(20);
+const X22: Gpr = Gpr(22);
 const X30: Gpr = Gpr(30);
 
 /// Where the context is kept.
@@ -134,6 +135,7 @@ impl Masm for Aarch64 {
     const FLOAT_RESULTS: &'static [Fpr] = Self::FLOAT_ARGUMENTS;
     const CONTEXT: Gpr = X20;
     const MEMORY: Gpr = X19;
+    const KEPT_IN_C: Gpr = X22;
     const CALLEE_CODE: Gpr = X14;
     const CALLEE_CONTEXT: Gpr = X15;
     const C_ARGUMENTS: [Gpr; 4] = [Gpr(0), Gpr(1), Gpr(2), Gpr(3)];
@@ -215,6 +217,10 @@ impl Masm for Aarch64 {
     }
 
     fn ret(&mut self) {
+        self.encoder.ret();
+    }
+
+    fn ret_in_c(&mut self) {
         self.encoder.ret();
     }
 

@@ -158,6 +158,7 @@ impl Masm for X86_64 {
     const FLOAT_RESULTS: &'static [Fpr] = &[Fpr(0), Fpr(1), Fpr(2), Fpr(3)];
     const CONTEXT: Gpr = R13;
     const MEMORY: Gpr = RBX;
+    const KEPT_IN_C: Gpr = R14;
     const CALLEE_CODE: Gpr = R10;
     const CALLEE_CONTEXT: Gpr = R14;
     const C_ARGUMENTS: [Gpr; 4] = [RDI, RSI, RDX, RCX];
@@ -245,6 +246,10 @@ impl Masm for X86_64 {
     fn ret(&mut self) {
         // ret 8
         self.encoder.bytes(&[0xc2, 8, 0]);
+    }
+
+    fn ret_in_c(&mut self) {
+        self.encoder.bytes(&[0xc3]);
     }
 
     fn end_function(&mut self, marks: &mut FrameMarks, size: u32) {
