@@ -272,8 +272,10 @@ mod tests {
     use crate::compiler::CompiledModule;
     use crate::parse::parse_full;
     use crate::target::TargetOptions;
+    use std::sync::atomic::{AtomicI32, AtomicUsize};
+    use wasmo_abi::tier::VmEntry;
     use wasmo_abi::tunables::Tunables;
-    use wasmo_abi::vm::{RawValue, VmContext};
+    use wasmo_abi::vm::{RawValue, VmContext, VmContextKind};
 
     /// Modules large enough for the light effort take too long for a test, so it is chosen here.
     #[test]
@@ -324,12 +326,19 @@ mod tests {
             let code = compiler.link(&parsed.info, CompiledModule { objects }).expect("the module links");
             let thunks =
                 code.thunks(parsed.info.func_type_index(parsed.info.func_of_defined(1))).expect("it is exported");
-            // The function looks at nothing in its context.
-            let mut context = [0_u128; 8];
+            // The functions look at nothing in their context but the entries, where code that is made soon counts.
+            let entry = || VmEntry { code: AtomicUsize::new(0), budget: AtomicI32::new(i32::MAX) };
+            let entries = [entry(), entry()];
+            let mut context = VmContext {
+                kind: VmContextKind::Instance,
+                exec: std::ptr::null_mut(),
+                instance: std::ptr::null_mut(),
+                entries: entries.as_ptr(),
+            };
             let mut values = [RawValue::from_u32(1000)];
             (thunks.enter)(
                 code.entry(1).expect("there are two functions") as *const u8,
-                context.as_mut_ptr().cast::<VmContext>(),
+                &raw mut context,
                 values.as_mut_ptr(),
             );
             assert_eq!(values[0].as_u64(), expected, "{effort:?}");
