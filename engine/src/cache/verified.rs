@@ -4,8 +4,10 @@
 //! What is recorded (in the `index`, which tells states of a file apart) is a hash of the artefact's header, which holds the checksums, and of the number that the system gave
 //! itself when it was started: what a process has written may be on the disk in part only after a power failure, though the file's times have not changed.
 
+use super::Cache;
+#[cfg(feature = "compiler")]
+use super::Key;
 use super::index::{self, Known};
-use super::{Cache, Key};
 use std::fs::{File, Metadata};
 
 /// What these hashes are for.
@@ -36,6 +38,7 @@ impl Cache {
     }
 
     /// Records that the entry `key` is whole, since this process has just written it, with this header.
+    #[cfg(feature = "compiler")]
     pub(crate) fn record_written(&self, key: &Key, header: &[u8]) {
         let Some(entry) = self.lookup(key) else { return };
         let Ok(Some(opened)) = self.existing() else { return };
@@ -65,6 +68,7 @@ mod tests {
     use std::io::Write;
     use std::time::Duration;
 
+    #[cfg(feature = "compiler")]
     #[test]
     fn an_entry_is_known_to_be_whole_by_who_wrote_it() {
         let folder = tempfile::tempdir().expect("a folder");
