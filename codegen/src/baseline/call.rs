@@ -416,7 +416,6 @@ impl<M: Masm> Generator<'_, M> {
         self.masm.frame_address(array, values);
         self.begin_row();
         self.masm.call_c(Target::Memory(field(M::SCRATCH, offset_of!(VmBuiltins, exit))?));
-        self.copies.forget_all();
         self.restore_variables();
         Ok(())
     }
@@ -429,7 +428,6 @@ impl<M: Masm> Generator<'_, M> {
         self.masm.load(Load::Whole(Width::W64), M::SCRATCH, field(M::SCRATCH, offset_of!(VmExecContext, builtins))?);
         self.begin_row();
         self.masm.call_c(Target::Memory(field(M::SCRATCH, offset)?));
-        self.copies.forget_all();
         self.restore_variables();
         Ok(())
     }

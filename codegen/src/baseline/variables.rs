@@ -306,8 +306,9 @@ impl<M: Masm> Generator<'_, M> {
         }
     }
 
-    /// Loads them again.
+    /// Loads them again, after the call, which has changed the registers with copies, too.
     pub(super) fn restore_variables(&mut self) {
+        self.copies.forget_all();
         for position in 0..self.variables.lent.len() {
             let (index, home) = self.variables.lent[position];
             let place = self.local_place(index);

@@ -112,8 +112,7 @@ impl Shared {
         };
         if let Some(entries) = entries(module).filter(|_| soon && whole) {
             // The next to ask is such code, or lift-off code in a call that lasts; where the guest waits for code, it is to ask at once.
-            let budget = if self.tuning.synchronous { self.next_budget(false) } else { self.next_budget(true) };
-            entries.set_budget(position, budget);
+            entries.set_budget(position, self.next_budget(!self.tuning.synchronous));
         }
         drop(state);
         wasmo_runtime::tier::reclaim();
