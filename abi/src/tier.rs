@@ -53,6 +53,11 @@ pub struct LoopIndex(pub u32);
 impl LoopIndex {
     /// What the helper is told instead of a loop when a function is entered.
     pub const ENTRY: u32 = u32::MAX;
+
+    /// What code that can be entered at this loop and at others is told by [`crate::vm::VmExecContext::resume_at`].
+    pub fn resume_at(self) -> u32 {
+        self.0.wrapping_add(1)
+    }
 }
 
 /// Where code has used up its budget, as [`crate::builtin::Builtin::TierUp`] is told. Of lift-off code that is the loop's number, or [`LoopIndex::ENTRY`].
@@ -86,6 +91,22 @@ impl Asking {
             Self::SOON_ENTRY => Self { soon: true, at: None },
             at => Self { soon: at & Self::SOON != 0, at: Some(LoopIndex(at & !Self::SOON)) },
         }
+    }
+}
+
+/// Where code that has used up its budget at the head of a loop goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Onward {
+    /// The address of better code.
+    pub code: usize,
+    /// The loop at which that code is to be entered; [`None`] when it begins there.
+    pub at: Option<LoopIndex>,
+}
+
+impl Onward {
+    /// What such code finds in [`crate::vm::VmExecContext::resume_at`].
+    pub fn resume_at(self) -> u32 {
+        self.at.map_or(0, LoopIndex::resume_at)
     }
 }
 

@@ -202,6 +202,8 @@ pub struct VmExecContext {
     pub epoch: *const AtomicU64,
     /// The epoch at which [`crate::builtin::Builtin::NewEpoch`] is called.
     pub epoch_deadline: u64,
+    /// Set when code that can be entered at its loops, too, is to be entered at one: the loop's number and 1. The code makes it 0 again, which it is otherwise.
+    pub resume_at: AtomicU32,
     /// Fuel used so far, counted up from a negative budget: at 0 or more, [`crate::builtin::Builtin::OutOfFuel`] is called.
     pub fuel: i64,
     /// Arguments and results that do not fit registers. Live only from just before a call or return to just after it.

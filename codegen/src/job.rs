@@ -275,7 +275,7 @@ mod tests {
     use std::sync::atomic::{AtomicI32, AtomicUsize};
     use wasmo_abi::tier::VmEntry;
     use wasmo_abi::tunables::Tunables;
-    use wasmo_abi::vm::{RawValue, VmContext, VmContextKind};
+    use wasmo_abi::vm::{RawValue, VmContext, VmContextKind, VmExecContext};
 
     /// Modules large enough for the light effort take too long for a test, so it is chosen here.
     #[test]
@@ -326,12 +326,14 @@ mod tests {
             let code = compiler.link(&parsed.info, CompiledModule { objects }).expect("the module links");
             let thunks =
                 code.thunks(parsed.info.func_type_index(parsed.info.func_of_defined(1))).expect("it is exported");
-            // The functions look at nothing in their context but the entries, where code that is made soon counts.
+            // The functions look at nothing but the entries, where code that is made soon counts, and whether they are to begin at a loop.
             let entry = || VmEntry { code: AtomicUsize::new(0), budget: AtomicI32::new(i32::MAX) };
             let entries = [entry(), entry()];
+            // SAFETY: zeros are null pointers, numbers, and values that are not read.
+            let mut exec: Box<VmExecContext> = unsafe { Box::new_zeroed().assume_init() };
             let mut context = VmContext {
                 kind: VmContextKind::Instance,
-                exec: std::ptr::null_mut(),
+                exec: &raw mut *exec,
                 instance: std::ptr::null_mut(),
                 entries: entries.as_ptr(),
             };

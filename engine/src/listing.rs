@@ -30,13 +30,14 @@ pub(crate) fn list_module(engine: &Engine, module: &Arc<Module>) {
     }
 }
 
-/// Lists code that was made since. `variants` are the loops at which some of its functions begin, and the addresses of these.
+/// Lists code that was made since, `soon` or as well as can be. `variants` are the loops at which some of its functions begin, and the addresses of these.
 #[cfg(feature = "compiler")]
 pub(crate) fn list_unit(
     engine: &Engine,
     module: &Arc<Module>,
     unit: &CodeUnit,
     tier: wasmo_abi::tier::Tier,
+    soon: bool,
     variants: &[(wasmo_abi::tier::LoopIndex, usize)],
 ) {
     use wasmo_abi::tier::Tier;
@@ -44,6 +45,7 @@ pub(crate) fn list_unit(
         list(engine, module, unit, |address| match (tier, variants.iter().find(|&&(_, variant)| variant == address)) {
             (_, Some((at, _))) => format!(" [optimized from loop {}]", at.0),
             (Tier::LiftOff, None) => " [lift-off]".to_owned(),
+            (Tier::Optimized, None) if soon => " [soon]".to_owned(),
             (Tier::Optimized, None) => " [optimized]".to_owned(),
         });
     }

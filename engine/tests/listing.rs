@@ -106,8 +106,15 @@ fn whole_modules_are_listed_while_they_exist() -> Result<()> {
 #[test]
 fn new_code_of_each_tier_is_listed() -> Result<()> {
     let _turn = TURN.lock().unwrap();
-    let tuning =
-        Tuning { budget: 100, budget_while_waiting: 100, synchronous: true, ahead: false, ..Tuning::default() };
+    let tuning = Tuning {
+        budget: 100,
+        budget_while_waiting: 100,
+        soon_budget: 500,
+        soon_asks: 1,
+        synchronous: true,
+        ahead: false,
+        ..Tuning::default()
+    };
     let engine = Engine::new(config().tier(Tier::Auto).tuning(tuning))?;
     let module = Module::new(&engine, PROGRAM)?;
     assert!(!registered().contains_key("program!spin [lift-off]"));
@@ -120,6 +127,7 @@ fn new_code_of_each_tier_is_listed() -> Result<()> {
     let listed = registered();
     for name in [
         "program!spin [lift-off]",
+        "program!spin [soon]",
         "program!spin [optimized from loop 0]",
         "program!spin [optimized]",
         "program!core::fmt::write [lift-off]",

@@ -1,6 +1,7 @@
 //! Modules in tiers: code that is made and replaced while it runs computes what it should, and traps where it should.
 #![cfg(feature = "wat")]
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use wasmo::{
@@ -91,6 +92,73 @@ fn state_is_handed_over_at_every_loop() {
     let (engine, events) = engine(Tier::LiftOff, at_once());
     assert_eq!(call(&engine, STATE, "state", 1000).unwrap(), expected);
     assert_eq!(count(&events, |event| !matches!(event, TierEvent::LiftOff { .. })), 0, "nothing is ever hot");
+}
+
+/// Loops that follow one another and lie in one another, and variables that are read only before, in or behind some of them: what is handed over at each loop differs.
+const MANY_LOOPS: &str = r#"(module
+    (memory 1)
+    (func (export "run") (param $n i32) (result i64)
+        (local $i i32) (local $j i32) (local $a i64) (local $b i64) (local $c f64) (local $used_up i64) (local $late i64)
+        (local.set $used_up (i64.const 5))
+        (local.set $late (i64.const 11))
+        (loop $first
+            (local.set $a (i64.add (local.get $a) (i64.mul (local.get $used_up) (i64.extend_i32_u (local.get $i)))))
+            (br_if $first (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (local.get $n))))
+        (local.set $i (i32.const 0))
+        (local.get $a)
+        (loop $second
+            (local.set $j (i32.const 0))
+            (local.set $b (i64.add (local.get $b) (i64.const 3)))
+            (f64.convert_i32_s (local.get $i))
+            (if (i32.and (local.get $i) (i32.const 1))
+                (then
+                    (loop $odd
+                        (local.set $c (f64.add (local.get $c) (f64.const 0.5)))
+                        (br_if $odd (i32.lt_u (local.tee $j (i32.add (local.get $j) (i32.const 1))) (i32.const 5)))))
+                (else
+                    (local.get $j)
+                    (loop $even (param i32)
+                        (local.set $j (i32.add (i32.const 1)))
+                        (i32.store (i32.shl (local.get $j) (i32.const 2)) (local.get $i))
+                        (local.get $j)
+                        (br_if $even (i32.lt_u (local.get $j) (i32.const 4)))
+                        (drop))
+                    ;; From here on it holds something else.
+                    (local.set $a (i64.extend_i32_u (local.get $j)))))
+            (local.set $c (f64.add (local.get $c)))
+            (br_if $second (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (local.get $n))))
+        (i64.add (local.get $b))
+        (local.set $i (i32.const 0))
+        (block $done
+            (loop $third
+                (br_if $done (i32.ge_u (local.get $i) (local.get $n)))
+                (local.set $i (i32.add (local.get $i) (i32.const 1)))
+                (local.set $late (i64.xor (i64.mul (local.get $late) (i64.const 31)) (i64.extend_i32_u (local.get $i))))
+                (br $third)))
+        (i64.add (local.get $late))
+        (i64.add (i64.trunc_sat_f64_s (local.get $c)))
+        (i64.add (i64.extend_i32_u (i32.load (i32.const 16))))
+        (i64.add (local.get $a))))"#;
+
+#[test]
+fn code_that_is_made_soon_is_entered_and_left_at_any_loop() {
+    let expected = call(&Engine::default(), MANY_LOOPS, "run", 100).unwrap();
+    let (engine, _) = engine(Tier::LiftOff, at_once());
+    assert_eq!(call(&engine, MANY_LOOPS, "run", 100).unwrap(), expected);
+    let mut entered = BTreeSet::new();
+    for budget in (0..900).step_by(37) {
+        for soon_budget in [0, 1, 6, 101] {
+            let tuning = Tuning { budget, soon_budget, soon_asks: 1, ..at_once() };
+            let (engine, events) = self::engine(Tier::Auto, tuning);
+            let found = call(&engine, MANY_LOOPS, "run", 100).unwrap();
+            assert_eq!(found, expected, "budget {budget}, then {soon_budget}");
+            let events = events.lock().unwrap();
+            let at = |event: &TierEvent| if let TierEvent::Osr { at, .. } = event { Some(*at) } else { None };
+            entered.extend(events.iter().filter_map(at).enumerate());
+        }
+    }
+    // Both times, at each loop.
+    assert_eq!(entered, (0..2).flat_map(|time| (0..5).map(move |at| (time, at))).collect());
 }
 
 #[test]

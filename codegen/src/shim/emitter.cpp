@@ -238,6 +238,8 @@ bool add_passes(CodeGenTargetMachineImpl &machine, legacy::PassManager &passes, 
     config->insertPass(&FinalizeISelID, new WasmCalls());
     config->insertPass(&FinalizeISelID, new Traps());
   }
+  // No variable of a source language has a location.
+  config->disablePass(&LiveDebugValuesID);
   // An out-of-order processor does that itself.
   if (machine.getOptLevel() == CodeGenOptLevel::Less)
     config->disablePass(&MachineSchedulerID);

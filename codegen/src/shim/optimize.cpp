@@ -19,7 +19,7 @@ namespace {
 /// What makes two thirds of the translator's instructions go away: common subexpressions, known branches, peepholes. It leaves no more code than O2, since the
 /// producer of the module has optimised it, in a tenth of the time.
 constexpr StringLiteral CLEAN_UP =
-    "function(early-cse<memssa>,simplifycfg,instcombine<max-iterations=1;no-verify-fixpoint>,simplifycfg)";
+    "function(mem2reg,early-cse<memssa>,simplifycfg,instcombine<max-iterations=1;no-verify-fixpoint>,simplifycfg)";
 
 /// Blocks with more instructions than this cost the code generator time that grows with their square.
 constexpr size_t LONG_BLOCK = 1000;

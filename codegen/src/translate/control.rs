@@ -55,7 +55,7 @@ pub struct Frame<'ctx> {
     /// Where branches to the end go; made for the first of them.
     pub(super) end: Option<BasicBlock<'ctx>>,
     pub(super) edges: Vec<Edge<'ctx>>,
-    /// The operands below the frame, when the function begins at a loop in it.
+    /// The operands below the frame, when the function can be entered at a loop in it.
     pub(super) buried: Option<Buried<'ctx>>,
     accessed: Mark,
 }
@@ -160,10 +160,10 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         }
         let values: Vec<_> = phis.iter().map(|phi| phi.as_basic_value()).collect();
         self.set_state(params, &begun.assigned, &values)?;
-        let entered = (self.osr == Some(at)).then(|| phis.clone());
+        let entered = (self.osr == Some(at) || self.entrances.is_some()).then(|| phis.clone());
         self.open(Kind::Loop { header, phis }, params, results, begun)?;
         if let Some(phis) = entered {
-            self.enter_here(header, &phis)?;
+            self.enter_here(at, header, &phis)?;
         }
         self.count_head()?;
         self.count_round(at)?;

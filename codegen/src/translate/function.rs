@@ -28,10 +28,11 @@ use wasmparser::{FuncValidator, FuncValidatorAllocations, FunctionBody, Operator
 
 use super::address::Accessed;
 use super::control::Frame;
+use super::liveness::Liveness;
 use super::ops;
-use super::prescan::Assigned;
+use super::prescan::{Assigned, Entered};
 use super::reuse::Reuse;
-use super::tier::{Exit, Locals, osr_signature};
+use super::tier::{Entrances, Exit, Locals, osr_signature};
 use super::unit::Unit;
 use crate::error::{Error, ErrorKind};
 use crate::ir::signature::Signature;
@@ -68,6 +69,8 @@ pub struct FunctionTranslator<'a, 'ctx> {
     pub(super) locals: Locals<'ctx>,
     /// The loop that the function begins at instead of at its beginning.
     pub(super) osr: Option<LoopIndex>,
+    /// The loops that it can be entered at besides, in code that is to be there soon.
+    pub(super) entrances: Option<Entrances<'ctx>>,
     /// The open control frames that began in reachable code, the function's own first.
     pub(super) frames: Vec<Frame<'ctx>>,
     /// Whether control can reach the current operator.
@@ -79,6 +82,8 @@ pub struct FunctionTranslator<'a, 'ctx> {
     /// How many of them are loops.
     pub(super) begun_loops: u32,
     pub(super) assigned: Assigned,
+    /// Which variables may yet be read at loops, in code that is entered and left there; of other code nothing is known.
+    pub(super) liveness: Liveness,
     /// How many values all branches so far carry.
     pub(super) edge_values: usize,
     /// Indices that were accessed on every path to here.
@@ -87,6 +92,8 @@ pub struct FunctionTranslator<'a, 'ctx> {
     pub(super) exit: Option<Exit<'ctx>>,
     /// How many operands code was written for to hand them over there.
     pub(super) handed_over: usize,
+    /// How many it was written for to take them over where the function can be entered.
+    pub(super) taken_over: usize,
     pub(super) reuse: Reuse<'ctx>,
     /// Loads from linear memory.
     pub(super) loads: Vec<InstructionValue<'ctx>>,
@@ -115,10 +122,7 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
         let ty = unit.info.func_type_index(func);
         let mut translator = Self::new(unit, func, ty, variant, module_offset(body.range().start)?)?;
         translator.define_locals(ty, body, &mut validator)?;
-        // Variables that lie in the frame are never merged.
-        if let Locals::Values(values) = &translator.locals {
-            translator.assigned = Assigned::find(body, values.len(), translator.osr)?;
-        }
+        translator.look_ahead(body)?;
         translator.open_function(unit.info.types[ty].results.len())?;
         let mut operators = body.get_operators_reader().map_err(|error| Error::malformed(&error))?;
         while !operators.eof() {
@@ -126,6 +130,7 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
         }
         operators.finish().map_err(|error| Error::malformed(&error))?;
         translator.complete_exit()?;
+        translator.complete_entrances()?;
         translator.keep_dropped_loads()?;
         let entry = translator.function.get_first_basic_block();
         if entry.is_none_or(|entry| entry.get_terminator().is_none()) {
@@ -172,6 +177,7 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
             context: ir.context_param(function)?,
             locals: Locals::Values(locals),
             osr,
+            entrances: None,
             signature,
             stack: Vec::new(),
             frames: Vec::new(),
@@ -180,10 +186,12 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
             begun_frames: 0,
             begun_loops: 0,
             assigned: Assigned::default(),
+            liveness: Liveness::default(),
             edge_values: 0,
             accessed: Accessed::default(),
             exit: None,
             handed_over: 0,
+            taken_over: 0,
             reuse: Reuse::default(),
             loads: Vec::new(),
             helper_values: None,
@@ -209,7 +217,26 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
                 values.push(self.ir.types.zero(value_type(ty)?));
             }
         }
-        self.settle_locals()
+        Ok(())
+    }
+
+    /// Finds out what must be known of a body before it is translated, and where its variables are to be.
+    fn look_ahead(&mut self, body: &FunctionBody<'_>) -> Result<(), Error> {
+        if self.ir.options.quick {
+            return self.keep_locals_in_frame();
+        }
+        if self.ir.options.soon && self.osr.is_none() {
+            // Variables that lie in the frame are never merged, so that it does not matter where they are assigned.
+            let found = Assigned::find(body, 0, Entered::AtAnyLoop)?;
+            if found.has_loops() {
+                self.assigned = found;
+                self.liveness = Liveness::find(body, self.locals.len())?;
+                return self.begin_entrances();
+            }
+        }
+        let entered = self.osr.map_or(Entered::AtTheBeginning, Entered::At);
+        self.assigned = Assigned::find(body, self.locals.len(), entered)?;
+        Ok(())
     }
 
     fn operator(

@@ -10,6 +10,7 @@ mod dropped;
 pub mod fuel;
 pub mod function;
 pub mod helper;
+pub mod liveness;
 pub(crate) mod neighbour;
 pub mod ops;
 pub mod prescan;

@@ -11,34 +11,56 @@ use crate::error::{Error, ErrorKind};
 /// The most entries in the sets of one function: a bound on memory for bodies made to need much of it.
 const MAX_ENTRIES: usize = 1 << 22;
 
+/// Where the code of a body can be entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entered {
+    /// At its beginning.
+    AtTheBeginning,
+    /// At the head of this loop.
+    At(LoopIndex),
+    /// At its beginning, and at the head of each loop.
+    AtAnyLoop,
+}
+
+impl Entered {
+    fn at(self, at: LoopIndex) -> bool {
+        match self {
+            Self::AtTheBeginning => false,
+            Self::At(only) => at == only,
+            Self::AtAnyLoop => true,
+        }
+    }
+}
+
 /// For each block, loop and if of a body, in the order in which they begin, the local variables that are assigned in it, in ascending order.
 #[derive(Debug, Default)]
 pub struct Assigned {
     frames: Vec<(Box<[u32]>, bool)>,
+    /// How many of them are loops.
+    loops: u32,
 }
 
 impl Assigned {
-    /// Looks at `body`, which has `locals` local variables, parameters included. All of them count as assigned in `osr` and in the frames around it.
+    /// Looks at `body`, which has `locals` local variables, parameters included. All of them count as assigned in loops at which the code is `entered`, and in the frames around these.
     ///
     /// # Errors
     /// When the body is malformed, or nests assignments beyond all measure.
-    pub fn find(body: &FunctionBody<'_>, locals: usize, osr: Option<LoopIndex>) -> Result<Self, Error> {
+    pub fn find(body: &FunctionBody<'_>, locals: usize, entered: Entered) -> Result<Self, Error> {
         let malformed = |error| Error::malformed(&error);
         let mut operators = body.get_operators_reader().map_err(malformed)?;
         let mut found = Self::default();
         let mut open: Vec<(usize, Vec<u32>)> = Vec::new();
         let mut entries = 0;
-        let mut loops = 0;
         while !operators.eof() {
             match operators.read().map_err(malformed)? {
                 operator @ (Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. }) => {
                     open.push((found.frames.len(), Vec::new()));
                     found.frames.push((Box::default(), false));
                     if matches!(operator, Operator::Loop { .. }) {
-                        if osr == Some(LoopIndex(loops)) {
+                        if entered.at(LoopIndex(found.loops)) {
                             open.iter().for_each(|&(frame, _)| found.frames[frame].1 = true);
                         }
-                        loops += 1;
+                        found.loops += 1;
                     }
                 }
                 Operator::End => {
@@ -70,7 +92,12 @@ impl Assigned {
         Ok(found)
     }
 
-    /// The variables assigned in the frame that is the `frame`th to begin, and whether the function begins at a loop in it; the answer can be had once.
+    /// Whether there are loops.
+    pub fn has_loops(&self) -> bool {
+        self.loops > 0
+    }
+
+    /// The variables assigned in the frame that is the `frame`th to begin, and whether the function can be entered at a loop in it; the answer can be had once.
     pub fn take(&mut self, frame: usize) -> (Box<[u32]>, bool) {
         self.frames.get_mut(frame).map(std::mem::take).unwrap_or_default()
     }

@@ -7,6 +7,9 @@
 //! The variant is translated like any function, but its entry leads to that loop; what stands before the loop is reached through an outer
 //! loop, or never. So at the head, and wherever paths that passed it meet paths that did not, all variables have phis
 //! ([`super::prescan::Assigned`] sees to that), and operands that lie below a frame around the loop are kept in the function's frame until that frame ends.
+//!
+//! Code that is made soon ([`crate::ir::Options::soon`]) needs no variants, since it can be entered at each of its loops: its entry looks whether it is to
+//! ([`VmExecContext::resume_at`]). Its variables lie in the frame until LLVM finds out by itself where it needs phis.
 
 use std::mem::offset_of;
 
@@ -16,13 +19,14 @@ use inkwell::types::BasicTypeEnum;
 use inkwell::values::{PhiValue, PointerValue};
 use wasmo_abi::builtin::Builtin;
 use wasmo_abi::tier::{Asking, LoopIndex, Tier, VmEntry};
+use wasmo_abi::trap::TrapCode;
 use wasmo_abi::tunables::MAX_VALUES;
 use wasmo_abi::type_list::TypeList;
 use wasmo_abi::types::FuncType;
-use wasmo_abi::vm::{RawValue, VmContext};
+use wasmo_abi::vm::{RawValue, VmContext, VmExecContext};
 
 use super::function::FunctionTranslator;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::ir::Value;
 use crate::ir::builder::{int, pointer};
 use crate::ir::signature::{Callee, Signature};
@@ -36,7 +40,7 @@ const MAX_HANDED_OVER: usize = 1 << 16;
 pub(super) enum Locals<'ctx> {
     /// What each holds.
     Values(Vec<Value<'ctx>>),
-    /// Where they lie in the function's frame, in code that is made quickly: it needs no phis.
+    /// Where they lie in the function's frame, in code that is made quickly or that is entered at loops: it needs no phis here.
     Frame(Vec<Slot<'ctx>>),
 }
 
@@ -65,8 +69,15 @@ pub(super) struct Exit<'ctx> {
     block: BasicBlock<'ctx>,
     /// The code to go on in.
     code: PhiValue<'ctx>,
-    /// The variables, unless they lie in the frame.
-    locals: Vec<PhiValue<'ctx>>,
+}
+
+/// The loops that a function can be entered at, besides its beginning.
+#[derive(Debug)]
+pub(super) struct Entrances<'ctx> {
+    /// The block at the function's beginning.
+    start: BasicBlock<'ctx>,
+    /// For each loop, the block that leads there once the variables are what they are to be.
+    loops: Vec<(LoopIndex, BasicBlock<'ctx>)>,
 }
 
 /// Operands below a control frame, kept in the function's frame.
@@ -89,21 +100,28 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         self.ir.field(entries, position * size_of::<VmEntry>() + offset)
     }
 
-    /// Puts the variables where code of this tier has them; what they hold is known.
-    pub(super) fn settle_locals(&mut self) -> Result<(), Error> {
+    /// Puts the variables, of which it is known what they hold, into the function's frame. The builder stands in the first block, and then where the function begins.
+    pub(super) fn keep_locals_in_frame(&mut self) -> Result<(), Error> {
         let Locals::Values(values) = &self.locals else { return Ok(()) };
-        if !self.ir.options.quick {
-            return Ok(());
+        let place = |value: &Value<'ctx>| self.ir.builder().build_alloca(value.get_type(), "");
+        let places: Vec<_> = values.iter().map(place).collect::<Result<_, _>>()?;
+        if let Some(entrances) = &self.entrances {
+            self.ir.at_end(entrances.start);
         }
+        let here = self.ir.block()?;
         let mut slots = Vec::with_capacity(values.len());
-        for &value in values {
-            let ty = value.get_type();
-            let place = self.ir.builder().build_alloca(ty, "")?;
+        for (&value, place) in values.iter().zip(places) {
             self.ir.builder().build_store(place, value)?;
-            slots.push(Slot { place, ty, held: Some((self.ir.block()?, value)) });
+            slots.push(Slot { place, ty: value.get_type(), held: Some((here, value)) });
         }
         self.locals = Locals::Frame(slots);
         Ok(())
+    }
+
+    /// Begins a function that can be entered at its loops. Its first block, in which the builder stands, is left to [`FunctionTranslator::complete_entrances`].
+    pub(super) fn begin_entrances(&mut self) -> Result<(), Error> {
+        self.entrances = Some(Entrances { start: self.new_block(), loops: Vec::new() });
+        self.keep_locals_in_frame()
     }
 
     /// What variable `index` holds.
@@ -194,11 +212,15 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         self.ir.cond_br(is_null, go_on, leave)?;
         self.ir.at_end(leave);
         if !self.stack.is_empty() {
+            let operands = self.operands_here()?;
             let spill = self.ir.spill_slot(self.context, self.locals.len())?;
-            for (position, &operand) in self.stack.iter().enumerate() {
+            for (position, operand) in operands.into_iter().enumerate() {
                 let slot = self.ir.field(spill, position * size_of::<RawValue>())?;
                 self.ir.store(operand, slot, 16, self.ir.tag(Region::Spill))?;
             }
+        }
+        if self.entrances.is_some() {
+            self.hand_over_locals(Some(at))?;
         }
         let exit = match self.exit.take() {
             Some(exit) => exit,
@@ -206,78 +228,94 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
                 let block = self.new_block();
                 self.ir.at_end(block);
                 let code = self.ir.phi(self.ir.types.ptr.into())?;
-                let types: Vec<_> = self.merged_locals().iter().map(Value::get_type).collect();
-                let locals = types.into_iter().map(|ty| self.ir.phi(ty)).collect::<Result<_, _>>()?;
                 self.ir.at_end(leave);
-                Exit { block, code, locals }
+                Exit { block, code }
             }
         };
         exit.code.add_incoming(&[(&code, leave)]);
-        for (phi, value) in exit.locals.iter().zip(self.merged_locals()) {
-            phi.add_incoming(&[(value, leave)]);
-        }
         self.ir.br(exit.block)?;
         self.exit = Some(exit);
         self.ir.at_end(go_on);
         Ok(())
     }
 
-    /// What the variables hold, unless they lie in the frame, so that where they are handed over need not be told.
-    fn merged_locals(&self) -> &[Value<'ctx>] {
-        match &self.locals {
-            Locals::Values(values) => values,
-            Locals::Frame(_) => &[],
+    /// Hands over the variables, which lie in the frame: those that may yet be read at a loop, or all.
+    fn hand_over_locals(&self, at: Option<LoopIndex>) -> Result<(), Error> {
+        let Locals::Frame(slots) = &self.locals else {
+            return Err(Error::internal("code that is left does not have its variables in the frame"));
+        };
+        let is_live = |&(index, _): &(u32, _)| at.is_none_or(|at| self.liveness.is_live(at, index));
+        let live: Vec<_> = (0..).zip(slots).filter(is_live).collect();
+        if live.is_empty() {
+            return Ok(());
         }
+        let spill = self.ir.spill_slot(self.context, 0)?;
+        for (index, slot) in live {
+            let value = self.ir.builder().build_load(slot.ty, slot.place, "")?;
+            let place = self.ir.field(spill, index as usize * size_of::<RawValue>())?;
+            self.ir.store(value, place, 16, self.ir.tag(Region::Spill))?;
+        }
+        Ok(())
     }
 
-    /// Completes the block in which code is left for code that goes on at a loop: hands the variables over. Operands have been by whoever came here.
+    /// Completes the block in which code is left for code that goes on at a loop. Operands have been handed over by whoever came here, and so have variables where it is known which may yet be read.
     pub(super) fn complete_exit(&mut self) -> Result<(), Error> {
         let Some(exit) = self.exit.take() else { return Ok(()) };
         self.ir.at_end(exit.block);
-        let load = |slot: &Slot<'ctx>| self.ir.builder().build_load(slot.ty, slot.place, "");
-        let locals: Vec<Value<'ctx>> = match &self.locals {
-            Locals::Values(_) => exit.locals.iter().map(|phi| phi.as_basic_value()).collect(),
-            Locals::Frame(slots) => slots.iter().map(load).collect::<Result<_, _>>()?,
-        };
-        if !locals.is_empty() {
-            let spill = self.ir.spill_slot(self.context, 0)?;
-            for (position, value) in locals.into_iter().enumerate() {
-                let place = self.ir.field(spill, position * size_of::<RawValue>())?;
-                self.ir.store(value, place, 16, self.ir.tag(Region::Spill))?;
-            }
+        if self.entrances.is_none() {
+            self.hand_over_locals(None)?;
         }
         let signature = osr_signature(self.ir, self.unit.info.func_type(self.func));
         let code = pointer(exit.code.as_basic_value())?;
         self.ir.emit_tail_call(Callee::Indirect(code), self.context, &signature, &[])
     }
 
-    /// Makes the function's entry lead to the loop at whose head the builder stands, which has `phis` for the topmost operands and then for all variables.
-    pub(super) fn enter_here(&mut self, header: BasicBlock<'ctx>, phis: &[PhiValue<'ctx>]) -> Result<(), Error> {
-        let entry = self.function.get_first_basic_block();
-        let entry = entry.ok_or_else(|| Error::internal("a function without blocks"))?;
+    /// All operands, read from the function's frame where they were put away.
+    fn operands_here(&self) -> Result<Vec<Value<'ctx>>, Error> {
+        let mut operands = self.stack.clone();
+        for buried in self.frames.iter().filter_map(|frame| frame.buried.as_ref()) {
+            self.read_buried(buried, &mut operands)?;
+        }
+        Ok(operands)
+    }
+
+    /// Makes the loop `at`, at whose head the builder stands, a place to enter the function at. The head has `phis` for the topmost operands and then for all variables, unless
+    /// these lie in the frame.
+    pub(super) fn enter_here(
+        &mut self,
+        at: LoopIndex,
+        header: BasicBlock<'ctx>,
+        phis: &[PhiValue<'ctx>],
+    ) -> Result<(), Error> {
         let (locals, operands) = (self.locals.len(), self.stack.len());
-        let params = phis.len().checked_sub(locals).and_then(|params| operands.checked_sub(params).map(|_| params));
-        let below = params.map(|params| operands - params);
+        let merged = if matches!(self.locals, Locals::Values(_)) { locals } else { 0 };
+        if locals + operands > MAX_VALUES {
+            // No code is left there.
+            return Ok(());
+        }
+        let params = phis.len().checked_sub(merged);
+        let below = params.and_then(|params| operands.checked_sub(params));
         let (Some(params), Some(below)) = (params, below) else {
             return Err(Error::internal("a loop's head has too few phis"));
         };
-        self.ir.at_end(entry);
+        self.taken_over += operands;
+        if self.taken_over > MAX_HANDED_OVER {
+            return Err(Error::new(ErrorKind::Limit, "the loops of a function have too many operands"));
+        }
+        let entrance = self.new_entrance(at)?;
+        self.ir.at_end(entrance);
         self.forget_location();
         self.locate();
         let spill = self.ir.spill_slot(self.context, 0)?;
-        let load = |slot: usize, ty: BasicTypeEnum<'ctx>| {
-            let slot = self.ir.field(spill, slot * size_of::<RawValue>())?;
-            self.ir.load(ty, slot, 16, self.ir.tag(Region::Spill))
-        };
         for (position, phi) in phis.iter().enumerate() {
             let slot = if position < params { locals + below + position } else { position - params };
-            let value = load(slot, phi.as_basic_value().get_type())?;
-            phi.add_incoming(&[(&value, entry)]);
+            let value = self.take_over(spill, slot, phi.as_basic_value().get_type())?;
+            phi.add_incoming(&[(&value, entrance)]);
         }
         let mut buried = 0;
         for frame in self.frames.iter().filter_map(|frame| frame.buried.as_ref()) {
             for (position, &(place, ty)) in frame.places.iter().enumerate() {
-                let value = load(locals + frame.start + position, ty)?;
+                let value = self.take_over(spill, locals + frame.start + position, ty)?;
                 self.ir.builder().build_store(place, value)?;
                 buried += 1;
             }
@@ -291,14 +329,66 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         Ok(())
     }
 
-    /// Puts the operands below a frame around the loop that the function is entered at into the function's frame, as far as they are not there. `height` is how many
+    /// The block that leads to the loop `at` when the function is entered there.
+    fn new_entrance(&mut self, at: LoopIndex) -> Result<BasicBlock<'ctx>, Error> {
+        match &mut self.entrances {
+            None => self.first_block(),
+            Some(entrances) => {
+                let block = self.ir.new_block(self.function);
+                entrances.loops.push((at, block));
+                Ok(block)
+            }
+        }
+    }
+
+    fn first_block(&self) -> Result<BasicBlock<'ctx>, Error> {
+        self.function.get_first_basic_block().ok_or_else(|| Error::internal("a function without blocks"))
+    }
+
+    /// The value that was handed over in this slot of the spill area, which begins at `spill`.
+    fn take_over(&self, spill: PointerValue<'ctx>, slot: usize, ty: BasicTypeEnum<'ctx>) -> Result<Value<'ctx>, Error> {
+        let slot = self.ir.field(spill, slot * size_of::<RawValue>())?;
+        self.ir.load(ty, slot, 16, self.ir.tag(Region::Spill))
+    }
+
+    /// Completes the first block of a function that can be entered at its loops: goes to its beginning, or to the loop that it is to be entered at.
+    pub(super) fn complete_entrances(&mut self) -> Result<(), Error> {
+        let Some(Entrances { start, loops }) = self.entrances.take() else { return Ok(()) };
+        let (first, enter, lost) = (self.first_block()?, self.new_block(), self.new_block());
+        self.ir.at_end(first);
+        self.forget_location();
+        self.locate();
+        let exec = self.ir.exec(self.context)?;
+        let resume_at = self.ir.field(exec, offset_of!(VmExecContext, resume_at))?;
+        let tag = self.ir.tag(Region::Spill);
+        let at = int(self.ir.load(self.ir.types.i32, resume_at, 4, tag)?)?;
+        let resumes = self.ir.icmp(IntPredicate::NE, at, self.ir.i32(0))?;
+        let branch = self.ir.cond_br(resumes, enter, start)?;
+        self.ir.set_unlikely(branch)?;
+        self.ir.at_end(enter);
+        self.ir.store(Value::IntValue(self.ir.i32(0)), resume_at, 4, tag)?;
+        if let Locals::Frame(slots) = &self.locals {
+            let spill = self.ir.spill_slot(self.context, 0)?;
+            for (index, slot) in slots.iter().enumerate().take(MAX_VALUES) {
+                self.ir.builder().build_store(slot.place, self.take_over(spill, index, slot.ty)?)?;
+            }
+        }
+        let cases: Vec<_> = loops.iter().map(|&(at, block)| (self.ir.i32(at.resume_at()), block)).collect();
+        self.ir.builder().build_switch(at, lost, &cases)?;
+        // Only loops that code was left at are entered, and these can be.
+        self.ir.at_end(lost);
+        self.emit_trap(TrapCode::Unreachable)
+    }
+
+    /// Puts the operands below a frame around a loop that the function can be entered at into the function's frame, as far as they are not there. `height` is how many
     /// operands lie below the frame.
     pub(super) fn bury(&mut self, height: usize) -> Result<Buried<'ctx>, Error> {
         let outer = self.frames.iter().rev().find_map(|frame| frame.buried.as_ref());
         let start = outer.map_or(0, |outer| outer.start + outer.places.len());
         let mut places = Vec::new();
         for value in self.stack.get(start..height).unwrap_or_default().to_vec() {
-            let place = self.ir.frame_slot(self.function, u32::try_from(size_of::<RawValue>()).unwrap_or(u32::MAX))?;
+            let place =
+                self.ir.at_entry(self.function, || Ok(self.ir.builder().build_alloca(value.get_type(), "")?))?;
             self.forget_location();
             self.locate();
             self.ir.builder().build_store(place, value)?;
@@ -309,10 +399,18 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
 
     /// Makes the operands that were put away the operands again.
     pub(super) fn dig_up(&mut self, buried: &Buried<'ctx>) -> Result<(), Error> {
+        let mut operands = std::mem::take(&mut self.stack);
+        self.read_buried(buried, &mut operands)?;
+        self.stack = operands;
+        Ok(())
+    }
+
+    /// Reads operands that were put away into their places among `operands`.
+    fn read_buried(&self, buried: &Buried<'ctx>, operands: &mut [Value<'ctx>]) -> Result<(), Error> {
         for (position, &(place, ty)) in buried.places.iter().enumerate() {
-            let value = self.ir.builder().build_load(ty, place, "")?;
-            let operand = self.stack.get_mut(buried.start + position);
-            *operand.ok_or_else(|| Error::internal("operands are missing"))? = value;
+            let operand = operands.get_mut(buried.start + position);
+            *operand.ok_or_else(|| Error::internal("operands are missing"))? =
+                self.ir.builder().build_load(ty, place, "")?;
         }
         Ok(())
     }

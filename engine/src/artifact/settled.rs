@@ -4,7 +4,7 @@
 use crate::Engine;
 use std::sync::Arc;
 use wasmo_abi::artifact::{ArtifactError, Part};
-use wasmo_abi::tier::{Asking, Progress};
+use wasmo_abi::tier::{Asking, Onward, Progress};
 use wasmo_runtime::artifact::Artifact;
 use wasmo_runtime::tier::{Compile, Entries, Tiers};
 use wasmo_runtime::{Error, Failure, Module};
@@ -34,7 +34,7 @@ impl Compile for Nobody {
         Err(Failure::Error(ArtifactError::Malformed("a function has no code").into()))
     }
 
-    fn tier_up(&self, module: &Arc<Module>, position: usize, _: Asking) -> Option<usize> {
+    fn tier_up(&self, module: &Arc<Module>, position: usize, _: Asking) -> Option<Onward> {
         module.tiers.as_ref()?.entries.set_budget(position, i32::MAX);
         None
     }

@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use wasmo_abi::artifact::checksum;
-use wasmo_abi::tier::{Asking, LoopIndex};
+use wasmo_abi::tier::{Asking, LoopIndex, Onward};
 use wasmo_codegen::{Callees, NewCode, Observer, PlacedCode, Request, Source};
 use wasmo_runtime::Failure;
 use wasmo_runtime::code_memory::CodePiece;
@@ -55,9 +55,6 @@ pub(super) enum Stage {
     Final,
 }
 
-/// Names a variant of a function: the function, the loop at which it begins, and whether it was made soon.
-type VariantKey = (usize, LoopIndex, bool);
-
 /// How far the variant of a function has come that begins at a loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Variant {
@@ -73,7 +70,8 @@ enum Variant {
 #[derive(Debug, Default)]
 struct State {
     stages: Vec<Stage>,
-    variants: HashMap<VariantKey, Variant>,
+    /// By the function and the loop.
+    variants: HashMap<(usize, LoopIndex), Variant>,
     /// How often optimised code that was made soon has asked for better code.
     asked: HashMap<usize, u32>,
     /// How much code is wanted that waits to be made: of functions as a whole, and of variants.
@@ -122,7 +120,7 @@ impl Compile for InTiers {
         self.0.compile(module, position).map_err(|error| Failure::Host(Box::new(error)))
     }
 
-    fn tier_up(&self, module: &RuntimeModule, position: usize, asking: Asking) -> Option<usize> {
+    fn tier_up(&self, module: &RuntimeModule, position: usize, asking: Asking) -> Option<Onward> {
         self.0.tier_up(module, position, asking)
     }
 
@@ -277,7 +275,7 @@ impl Shared {
     fn publish(&self, module: &RuntimeModule, tier: wasmo_abi::tier::Tier, soon: bool, new: Made) {
         let PlacedCode { unit, functions, osr, object, .. } = new.code;
         let variants: Vec<_> = osr.iter().map(|&(_, at, address)| (at, address)).collect();
-        crate::listing::list_unit(&self.engine, module, &unit, tier, &variants);
+        crate::listing::list_unit(&self.engine, module, &unit, tier, soon, &variants);
         // Variants are known to `State`, and code that was listed must not become other code.
         let stays = !osr.is_empty() || crate::listing::is_wanted(self.engine.config());
         let publish = || module.publish(NewUnit { code: unit, functions: &functions, stays, owner: new.piece });

@@ -41,8 +41,6 @@ pub enum TierEvent {
     Soon {
         /// The function's index.
         func: u32,
-        /// The loop at which it can be entered.
-        at: Option<u32>,
         /// Bytes of machine code.
         code: usize,
         /// How long it took.
@@ -100,12 +98,8 @@ impl fmt::Display for TierEvent {
                 }
                 write!(f, " ({functions} functions, {code} bytes, {:.3} ms)", milliseconds(took))
             }
-            Self::Soon { func, at, code, took } => {
-                write!(f, "soon {func}")?;
-                if let Some(at) = at {
-                    write!(f, " from loop {at}")?;
-                }
-                write!(f, " ({code} bytes, {:.3} ms)", milliseconds(took))
+            Self::Soon { func, code, took } => {
+                write!(f, "soon {func} ({code} bytes, {:.3} ms)", milliseconds(took))
             }
             Self::Kept { func } => write!(f, "kept {func}"),
             Self::Freed { code } => write!(f, "freed {code} bytes"),
@@ -131,7 +125,7 @@ pub struct TierStats {
     pub lift_off_waited: Duration,
     /// Time that threads in the background spent on lift-off code.
     pub lift_off_ahead: Duration,
-    /// Functions optimised soon rather than as well as they can be, and variants of functions.
+    /// Functions optimised soon rather than as well as they can be.
     pub soon_functions: u64,
     /// Bytes of such code.
     pub soon_bytes: u64,

@@ -5,7 +5,8 @@ use crate::error::{Error, Failure};
 use crate::instance::Instance;
 use crate::store::Store;
 use crate::tier::{Tiers, retired};
-use wasmo_abi::tier::Asking;
+use std::sync::atomic::Ordering;
+use wasmo_abi::tier::{Asking, Onward};
 use wasmo_abi::vm::RawValue;
 
 fn tiers(instance: &Instance) -> Result<&Tiers, Failure> {
@@ -40,7 +41,9 @@ impl Helper for TierUp {
         // SAFETY: as above.
         unsafe { retired::pass(store.exec_ref()) };
         let (position, asking) = (arguments[0].as_u32() as usize, Asking::decode(arguments[1].as_u32()));
-        let code = tiers(instance)?.compiler.tier_up(instance.module(), position, asking);
-        Ok(RawValue::from_u64(code.unwrap_or(0) as u64))
+        let onward = tiers(instance)?.compiler.tier_up(instance.module(), position, asking);
+        // The guest goes there at once.
+        store.exec_ref().vm.resume_at.store(onward.map_or(0, Onward::resume_at), Ordering::Relaxed);
+        Ok(RawValue::from_u64(onward.map_or(0, |onward| onward.code) as u64))
     }
 }

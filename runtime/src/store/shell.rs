@@ -53,6 +53,7 @@ impl Shell {
                 tables_written: 0,
                 epoch: ptr::null(),
                 epoch_deadline: u64::MAX,
+                resume_at: AtomicU32::new(0),
                 fuel: 0,
                 spill: [MaybeUninit::uninit(); MAX_VALUES],
             },

@@ -25,7 +25,7 @@ pub use retired::{is_waiting, reclaim};
 use crate::error::Failure;
 use crate::module::Module;
 use std::sync::Arc;
-use wasmo_abi::tier::Asking;
+use wasmo_abi::tier::{Asking, Onward};
 
 /// Whoever compiles the functions of a module in tiers. Called on the host's stack while the guest waits, by any number of threads.
 pub trait Compile: Send + Sync {
@@ -37,7 +37,7 @@ pub trait Compile: Send + Sync {
 
     /// The function at `position` has used up its budget: on entry, or at the head of a loop. Answers where the code is at which to go on from the loop
     /// instead, if there is any. Whoever answers this gives the function a new budget ([`Entries::set_budget`]), or is asked again soon.
-    fn tier_up(&self, module: &Arc<Module>, position: usize, asking: Asking) -> Option<usize>;
+    fn tier_up(&self, module: &Arc<Module>, position: usize, asking: Asking) -> Option<Onward>;
 
     /// So many bytes of code that was replaced were freed.
     fn freed(&self, bytes: usize);

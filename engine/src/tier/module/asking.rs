@@ -1,25 +1,28 @@
 //! What code asks for that counts how often it runs, and what it gets: code to go on in, or a new budget while better code is made.
 //!
-//! Lift-off code asks for code that is made soon ([`Stage::Soon`]), and such code, once it has run much longer, for code as good as it can be. A variant that begins at a loop is wanted only when code goes
-//! on asking at that loop after the function has better code: then it is a call that lasts, while functions that are called often get to their new code without.
+//! Lift-off code asks for code that is made soon ([`Stage::Soon`]), and goes on in it, which can be entered at each loop. Such code, once it has run much longer, asks for code as good as it can be; a variant
+//! of that which begins at a loop is wanted only when code goes on asking at that loop after the function has better code: then it is a call that lasts, while functions that are called often get to their
+//! new code without.
 
-use super::{RuntimeModule, Shared, Stage, State, Variant, VariantKey, Wanted, entries};
+use super::{RuntimeModule, Shared, Stage, State, Variant, Wanted, entries};
 use crate::tier::TierEvent;
 use crate::tier::module::Busy;
 use crate::tier::stack::on_large_stack;
 use crate::tier::workers::{Heat, Urgency};
 use std::sync::Arc;
-use wasmo_abi::tier::Asking;
+use wasmo_abi::tier::{Asking, Onward};
+use wasmo_runtime::tier::Entries;
 
 impl State {
-    /// The variant to go on in, and whether it was made soon.
-    fn variant(&self, position: usize, asking: Asking) -> Option<(usize, bool)> {
+    /// Where code that asks at a loop goes on, if there is better code.
+    fn onward(&self, entries: &Entries, position: usize, asking: Asking) -> Option<Onward> {
         let at = asking.at?;
-        let soon = |soon| match self.variants.get(&(position, at, soon)) {
-            Some(&Variant::At(code)) => Some((code, soon)),
-            _ => None,
-        };
-        soon(false).or_else(|| if asking.soon { None } else { soon(true) })
+        if let Some(&Variant::At(code)) = self.variants.get(&(position, at)) {
+            return Some(Onward { code, at: None });
+        }
+        // The entry of such a function leads to this code as long as the state is locked, and nobody has it replaced and retired.
+        let is_soon = matches!(self.stages.get(position), Some(Stage::Soon | Stage::Improving)) && !asking.soon;
+        is_soon.then(|| Some(Onward { code: entries.code(position)?, at: Some(at) })).flatten()
     }
 }
 
@@ -48,28 +51,27 @@ impl Shared {
                     return None;
                 }
             }
-            let missing = |at| !state.variants.contains_key(&(position, at, false));
+            let missing = |at| !state.variants.contains_key(&(position, at));
             let at =
                 asking.at.filter(|&at| missing(at) && (stage == Stage::Final || judged && self.tuning.synchronous));
             return (judged || at.is_some()).then_some(Wanted { position, whole: judged, at, soon: false });
         }
         let whole = matches!(stage, Stage::LiftOff | Stage::LiftingOff | Stage::Postponed);
-        let lasts = matches!(stage, Stage::Soon | Stage::Improving | Stage::Final);
-        // A variant leads to all that follows in the function: others would come too late for the same call.
-        let awaited = |(key, variant): (&VariantKey, &Variant)| key.0 == position && *variant == Variant::Awaited;
-        let is_served = makes_soon && asking.at.is_some() && state.variants.iter().any(awaited);
-        let missing = |at| !is_served && !state.variants.contains_key(&(position, at, makes_soon));
-        let at = asking.at.filter(|&at| missing(at) && (lasts || !makes_soon || self.tuning.synchronous));
-        (whole || at.is_some()).then_some(Wanted { position, whole, at, soon: makes_soon })
+        if whole && makes_soon {
+            return Some(Wanted { position, whole, at: None, soon: true });
+        }
+        let missing = |at| !state.variants.contains_key(&(position, at));
+        let at = asking.at.filter(|&at| missing(at) && (stage == Stage::Final || !makes_soon));
+        (whole || at.is_some()).then_some(Wanted { position, whole, at, soon: false })
     }
 
-    pub(super) fn tier_up(self: &Arc<Self>, module: &RuntimeModule, position: usize, asking: Asking) -> Option<usize> {
+    pub(super) fn tier_up(self: &Arc<Self>, module: &RuntimeModule, position: usize, asking: Asking) -> Option<Onward> {
         let entries = entries(module)?;
         let mut state = self.state();
-        if let Some((code, soon)) = state.variant(position, asking) {
+        if let Some(onward) = state.onward(entries, position, asking) {
             drop(state);
-            entries.set_budget(position, self.next_budget(soon || asking.soon));
-            return Some(self.osr(module, asking, position, code));
+            entries.set_budget(position, self.next_budget(onward.at.is_some() || asking.soon));
+            return Some(self.osr(module, asking, position, onward));
         }
         let wanted = if self.optimizes { self.wanted(&mut state, position, asking) } else { None };
         let Some(wanted) = wanted else {
@@ -77,7 +79,7 @@ impl Shared {
                 heat.ask();
             }
             // What is awaited comes soon; a function that is final and still counts is left at its next call.
-            let best = asking.at.and_then(|at| state.variants.get(&(position, at, !asking.soon && self.makes_soon())));
+            let best = asking.at.and_then(|at| state.variants.get(&(position, at)));
             let is_final = state.stages.get(position) == Some(&Stage::Final);
             let settled = !self.optimizes
                 || is_final && (best.is_some() || asking.at.is_none()) && !matches!(best, Some(Variant::Awaited));
@@ -95,7 +97,7 @@ impl Shared {
             state.stages[position] = if asking.soon { Stage::Improving } else { Stage::Hot };
         }
         if let Some(at) = wanted.at {
-            state.variants.insert((position, at, wanted.soon), Variant::Awaited);
+            state.variants.insert((position, at), Variant::Awaited);
         }
         drop(state);
         entries.set_budget(position, self.next_budget(asking.soon));
@@ -104,19 +106,19 @@ impl Shared {
         if self.tuning.synchronous {
             let _busy = Busy::begin()?;
             on_large_stack(|| self.optimize(module, wanted)).ok()?;
-            let (code, _) = self.state().variant(position, asking)?;
-            return Some(self.osr(module, asking, position, code));
+            let onward = self.state().onward(entries, position, asking)?;
+            return Some(self.osr(module, asking, position, onward));
         }
         self.submit(module, wanted, asking);
         None
     }
 
-    /// Reports that code which asked goes on in `code`.
-    fn osr(&self, module: &RuntimeModule, asking: Asking, position: usize, code: usize) -> usize {
+    /// Reports that code which asked goes on.
+    fn osr(&self, module: &RuntimeModule, asking: Asking, position: usize, onward: Onward) -> Onward {
         if let Some(at) = asking.at {
             self.report(&TierEvent::Osr { func: module.info.func_of_defined(position).0, at: at.0 });
         }
-        code
+        onward
     }
 
     /// Has a worker make what is wanted.

@@ -42,7 +42,7 @@ impl Shared {
     /// What was asked for with this heat waits no more. Answers what is still wanted of it: a variant only if its loop still runs in worse code, since otherwise nobody would come to it, and whoever comes to
     /// the loop again asks again; and of what is there already, something better only if it still runs.
     pub(super) fn begin_hot(&self, heat: &Heat, wanted: Wanted) -> Option<Wanted> {
-        let Wanted { position, whole, at, soon } = wanted;
+        let Wanted { position, whole, at, .. } = wanted;
         let mut state = self.state();
         for key in [(position, None), (position, at)] {
             if state.heats.get(&key).is_some_and(|known| std::ptr::eq(&**known, heat)) {
@@ -53,7 +53,7 @@ impl Shared {
             return Some(wanted);
         }
         if let Some(at) = at {
-            state.variants.remove(&(position, at, soon));
+            state.variants.remove(&(position, at));
         }
         if whole && let Some(stage @ Stage::Improving) = state.stages.get_mut(position) {
             *stage = Stage::Soon;
@@ -96,7 +96,7 @@ impl Shared {
             Ok(new) => {
                 let code = new.code.unit.size;
                 for &(position, at, address) in &new.code.osr {
-                    state.variants.insert((position, at, soon), Variant::At(address));
+                    state.variants.insert((position, at), Variant::At(address));
                 }
                 // While the state is locked: whoever finds the functions to be final finds their code as well.
                 self.publish(module, tier, soon, new);
@@ -105,7 +105,7 @@ impl Shared {
             Err(error) => {
                 tracing::warn!(func = module.info.func_of_defined(position).0, %error, "a function stays in lift-off code");
                 for &(position, at) in &osr {
-                    state.variants.insert((position, at, soon), Variant::Failed);
+                    state.variants.insert((position, at), Variant::Failed);
                 }
                 (0, true)
             }
@@ -124,7 +124,7 @@ impl Shared {
         }
         let (functions, at, took) = (functions.len(), at.map(|at| at.0), started.elapsed());
         self.report(&match soon {
-            true => TierEvent::Soon { func, at, code, took },
+            true => TierEvent::Soon { func, code, took },
             false => TierEvent::Optimized { func, functions, at, code, took },
         });
     }
