@@ -2,6 +2,7 @@
 //!
 //! * The passes are set up once: LLVM's way, a pass manager for each module, spends a third of its time on setting it up when the module is small. A pass manager may
 //!   run over one module after the other (LLVM tests it with `llc -compile-twice`): the printer's streamer is reset at the end of each.
+//! * Passes are left out that are not worth their time (`LEFT_OUT`).
 //! * Which operator an instruction belongs to is written by `OperatorOffsets`. LLVM's line tables say the same, and take a fifth of the time to make.
 //! * In lift-off code, calls in the wasm convention are, on x86-64, written with `swiftcc` instead of `swifttailcc`, for which the fast instruction selector gives up. Arguments and results
 //!   are at the same places, in registers. But what is called keeps fewer registers and pops a word, and `WasmCalls` sees to that.
@@ -31,6 +32,7 @@
 #include "llvm/MC/MCSectionELF.h"
 #include "llvm/MC/MCStreamer.h"
 #include "llvm/MC/TargetRegistry.h"
+#include "llvm/PassInfo.h"
 #include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/Target/TargetLoweringObjectFile.h"
@@ -227,10 +229,41 @@ private:
 
 char Traps::ID = 0;
 
+/// The passes of LLVM's code generator that are left out. Together they take a third of the time that optimised code takes, and what they make of code that its producer has optimised
+/// is not faster.
+constexpr StringLiteral LEFT_OUT[] = {
+    // What moves values out of loops, and between blocks: they live longer then, and the register allocator pays for that.
+    "loop-reduce", "canon-freeze", "consthoist", "early-machinelicm", "machinelicm", "machine-sink", "postra-machine-sink",
+    // Of C's memcmp, which no wasm code calls.
+    "mergeicmps", "expand-memcmp",
+    // An out-of-order processor does that itself.
+    "machine-scheduler",
+    // No variable of a source language has a location.
+    "livedebugvalues"};
+
+/// Adds passes to a pass manager, but for those that are left out.
+class Selection final : public legacy::PassManagerBase {
+public:
+  explicit Selection(legacy::PassManager &passes) : passes(passes) {}
+
+  void add(Pass *pass) override {
+    const PassInfo *info = Pass::lookupPassInfo(pass->getPassID());
+    if (info && is_contained(LEFT_OUT, info->getPassArgument()))
+      delete pass;
+    else
+      passes.add(pass);
+  }
+
+private:
+  legacy::PassManager &passes;
+};
+
 /// The passes of `machine` that make an object file in `out`; false when it makes none. As LLVM's `addPassesToEmitFile` does, with ours added.
 bool add_passes(CodeGenTargetMachineImpl &machine, legacy::PassManager &passes, raw_pwrite_stream &out) {
   auto *info = new MachineModuleInfoWrapperPass(&machine);
-  TargetPassConfig *config = machine.createPassConfig(passes);
+  // It outlives the configuration's use of it: passes are added here only.
+  Selection selection(passes);
+  TargetPassConfig *config = machine.createPassConfig(selection);
   config->setDisableVerify(true);
   passes.add(config);
   passes.add(info);
@@ -238,11 +271,6 @@ bool add_passes(CodeGenTargetMachineImpl &machine, legacy::PassManager &passes, 
     config->insertPass(&FinalizeISelID, new WasmCalls());
     config->insertPass(&FinalizeISelID, new Traps());
   }
-  // No variable of a source language has a location.
-  config->disablePass(&LiveDebugValuesID);
-  // An out-of-order processor does that itself.
-  if (machine.getOptLevel() == CodeGenOptLevel::Less)
-    config->disablePass(&MachineSchedulerID);
   if (config->addISelPasses())
     return false;
   config->addMachinePasses();
