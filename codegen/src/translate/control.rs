@@ -13,8 +13,8 @@ use wasmo_abi::tier::LoopIndex;
 use wasmparser::{BlockType, Operator};
 
 use super::address::Mark;
+use super::entrances::Buried;
 use super::function::FunctionTranslator;
-use super::tier::Buried;
 use crate::error::Error;
 use crate::ir::Value;
 

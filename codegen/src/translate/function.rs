@@ -28,11 +28,12 @@ use wasmparser::{FuncValidator, FuncValidatorAllocations, FunctionBody, Operator
 
 use super::address::Accessed;
 use super::control::Frame;
+use super::entrances::Entrances;
 use super::liveness::Liveness;
 use super::ops;
 use super::prescan::{Assigned, Entered};
 use super::reuse::Reuse;
-use super::tier::{Entrances, Exit, Locals, osr_signature};
+use super::tier::{Exit, Locals, osr_signature};
 use super::unit::Unit;
 use crate::error::{Error, ErrorKind};
 use crate::ir::signature::Signature;

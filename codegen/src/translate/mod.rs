@@ -7,6 +7,7 @@ pub mod address;
 pub mod branch;
 pub mod control;
 mod dropped;
+mod entrances;
 pub mod fuel;
 pub mod function;
 pub mod helper;

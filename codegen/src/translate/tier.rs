@@ -1,15 +1,7 @@
-//! Code of a module in tiers: how lift-off code counts and is left, and how optimised code is entered at a loop.
+//! Code of a module in tiers: where its variables are, and how it counts and is left at a loop.
 //!
-//! At the head of a loop, all that the code of a function knows is what its variables and its operands hold. Lift-off code that is to be left there puts them in the
-//! spill area, the variables first, each in a slot of its own, and leaves by a tail call; so no frame of it remains. The variant of the function that
-//! is called ([`wasmo_abi::symbol::osr`]) loads them and goes on at the head of the loop.
-//!
-//! The variant is translated like any function, but its entry leads to that loop; what stands before the loop is reached through an outer
-//! loop, or never. So at the head, and wherever paths that passed it meet paths that did not, all variables have phis
-//! ([`super::prescan::Assigned`] sees to that), and operands that lie below a frame around the loop are kept in the function's frame until that frame ends.
-//!
-//! Code that is made soon ([`crate::ir::Options::soon`]) needs no variants, since it can be entered at each of its loops: its entry looks whether it is to
-//! ([`VmExecContext::resume_at`]). Its variables lie in the frame until LLVM finds out by itself where it needs phis.
+//! At the head of a loop, all that the code of a function knows is what its variables and its operands hold. Code that is to be left there puts them in the
+//! spill area, the variables first, each in a slot of its own, and leaves by a tail call; so no frame of it remains. What it goes on in ([`super::entrances`]) loads them.
 
 use std::mem::offset_of;
 
@@ -19,21 +11,20 @@ use inkwell::types::BasicTypeEnum;
 use inkwell::values::{PhiValue, PointerValue};
 use wasmo_abi::builtin::Builtin;
 use wasmo_abi::tier::{Asking, LoopIndex, Tier, VmEntry};
-use wasmo_abi::trap::TrapCode;
 use wasmo_abi::tunables::MAX_VALUES;
 use wasmo_abi::type_list::TypeList;
 use wasmo_abi::types::FuncType;
-use wasmo_abi::vm::{RawValue, VmContext, VmExecContext};
+use wasmo_abi::vm::{RawValue, VmContext};
 
 use super::function::FunctionTranslator;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::ir::Value;
 use crate::ir::builder::{int, pointer};
 use crate::ir::signature::{Callee, Signature};
 use crate::ir::tbaa::Region;
 
 /// The most operands that code is written for to hand them over, at all loops of a function.
-const MAX_HANDED_OVER: usize = 1 << 16;
+pub(super) const MAX_HANDED_OVER: usize = 1 << 16;
 
 /// The variables of a function.
 #[derive(Debug)]
@@ -47,8 +38,8 @@ pub(super) enum Locals<'ctx> {
 /// A variable in the function's frame.
 #[derive(Debug)]
 pub(super) struct Slot<'ctx> {
-    place: PointerValue<'ctx>,
-    ty: BasicTypeEnum<'ctx>,
+    pub(super) place: PointerValue<'ctx>,
+    pub(super) ty: BasicTypeEnum<'ctx>,
     /// What it holds, as long as the builder is in this block.
     held: Option<(BasicBlock<'ctx>, Value<'ctx>)>,
 }
@@ -69,23 +60,6 @@ pub(super) struct Exit<'ctx> {
     block: BasicBlock<'ctx>,
     /// The code to go on in.
     code: PhiValue<'ctx>,
-}
-
-/// The loops that a function can be entered at, besides its beginning.
-#[derive(Debug)]
-pub(super) struct Entrances<'ctx> {
-    /// The block at the function's beginning.
-    start: BasicBlock<'ctx>,
-    /// For each loop, the block that leads there once the variables are what they are to be.
-    loops: Vec<(LoopIndex, BasicBlock<'ctx>)>,
-}
-
-/// Operands below a control frame, kept in the function's frame.
-#[derive(Debug)]
-pub(super) struct Buried<'ctx> {
-    /// How many operands lie below them.
-    start: usize,
-    places: Vec<(PointerValue<'ctx>, BasicTypeEnum<'ctx>)>,
 }
 
 impl<'ctx> FunctionTranslator<'_, 'ctx> {
@@ -116,12 +90,6 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         }
         self.locals = Locals::Frame(slots);
         Ok(())
-    }
-
-    /// Begins a function that can be entered at its loops. Its first block, in which the builder stands, is left to [`FunctionTranslator::complete_entrances`].
-    pub(super) fn begin_entrances(&mut self) -> Result<(), Error> {
-        self.entrances = Some(Entrances { start: self.new_block(), loops: Vec::new() });
-        self.keep_locals_in_frame()
     }
 
     /// What variable `index` holds.
@@ -268,151 +236,6 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         let signature = osr_signature(self.ir, self.unit.info.func_type(self.func));
         let code = pointer(exit.code.as_basic_value())?;
         self.ir.emit_tail_call(Callee::Indirect(code), self.context, &signature, &[])
-    }
-
-    /// All operands, read from the function's frame where they were put away.
-    fn operands_here(&self) -> Result<Vec<Value<'ctx>>, Error> {
-        let mut operands = self.stack.clone();
-        for buried in self.frames.iter().filter_map(|frame| frame.buried.as_ref()) {
-            self.read_buried(buried, &mut operands)?;
-        }
-        Ok(operands)
-    }
-
-    /// Makes the loop `at`, at whose head the builder stands, a place to enter the function at. The head has `phis` for the topmost operands and then for all variables, unless
-    /// these lie in the frame.
-    pub(super) fn enter_here(
-        &mut self,
-        at: LoopIndex,
-        header: BasicBlock<'ctx>,
-        phis: &[PhiValue<'ctx>],
-    ) -> Result<(), Error> {
-        let (locals, operands) = (self.locals.len(), self.stack.len());
-        let merged = if matches!(self.locals, Locals::Values(_)) { locals } else { 0 };
-        if locals + operands > MAX_VALUES {
-            // No code is left there.
-            return Ok(());
-        }
-        let params = phis.len().checked_sub(merged);
-        let below = params.and_then(|params| operands.checked_sub(params));
-        let (Some(params), Some(below)) = (params, below) else {
-            return Err(Error::internal("a loop's head has too few phis"));
-        };
-        self.taken_over += operands;
-        if self.taken_over > MAX_HANDED_OVER {
-            return Err(Error::new(ErrorKind::Limit, "the loops of a function have too many operands"));
-        }
-        let entrance = self.new_entrance(at)?;
-        self.ir.at_end(entrance);
-        self.forget_location();
-        self.locate();
-        let spill = self.ir.spill_slot(self.context, 0)?;
-        for (position, phi) in phis.iter().enumerate() {
-            let slot = if position < params { locals + below + position } else { position - params };
-            let value = self.take_over(spill, slot, phi.as_basic_value().get_type())?;
-            phi.add_incoming(&[(&value, entrance)]);
-        }
-        let mut buried = 0;
-        for frame in self.frames.iter().filter_map(|frame| frame.buried.as_ref()) {
-            for (position, &(place, ty)) in frame.places.iter().enumerate() {
-                let value = self.take_over(spill, locals + frame.start + position, ty)?;
-                self.ir.builder().build_store(place, value)?;
-                buried += 1;
-            }
-        }
-        if buried != below {
-            return Err(Error::internal("operands below a loop were not kept"));
-        }
-        self.ir.br(header)?;
-        self.ir.at_end(header);
-        self.forget_location();
-        Ok(())
-    }
-
-    /// The block that leads to the loop `at` when the function is entered there.
-    fn new_entrance(&mut self, at: LoopIndex) -> Result<BasicBlock<'ctx>, Error> {
-        match &mut self.entrances {
-            None => self.first_block(),
-            Some(entrances) => {
-                let block = self.ir.new_block(self.function);
-                entrances.loops.push((at, block));
-                Ok(block)
-            }
-        }
-    }
-
-    fn first_block(&self) -> Result<BasicBlock<'ctx>, Error> {
-        self.function.get_first_basic_block().ok_or_else(|| Error::internal("a function without blocks"))
-    }
-
-    /// The value that was handed over in this slot of the spill area, which begins at `spill`.
-    fn take_over(&self, spill: PointerValue<'ctx>, slot: usize, ty: BasicTypeEnum<'ctx>) -> Result<Value<'ctx>, Error> {
-        let slot = self.ir.field(spill, slot * size_of::<RawValue>())?;
-        self.ir.load(ty, slot, 16, self.ir.tag(Region::Spill))
-    }
-
-    /// Completes the first block of a function that can be entered at its loops: goes to its beginning, or to the loop that it is to be entered at.
-    pub(super) fn complete_entrances(&mut self) -> Result<(), Error> {
-        let Some(Entrances { start, loops }) = self.entrances.take() else { return Ok(()) };
-        let (first, enter, lost) = (self.first_block()?, self.new_block(), self.new_block());
-        self.ir.at_end(first);
-        self.forget_location();
-        self.locate();
-        let exec = self.ir.exec(self.context)?;
-        let resume_at = self.ir.field(exec, offset_of!(VmExecContext, resume_at))?;
-        let tag = self.ir.tag(Region::Spill);
-        let at = int(self.ir.load(self.ir.types.i32, resume_at, 4, tag)?)?;
-        let resumes = self.ir.icmp(IntPredicate::NE, at, self.ir.i32(0))?;
-        let branch = self.ir.cond_br(resumes, enter, start)?;
-        self.ir.set_unlikely(branch)?;
-        self.ir.at_end(enter);
-        self.ir.store(Value::IntValue(self.ir.i32(0)), resume_at, 4, tag)?;
-        if let Locals::Frame(slots) = &self.locals {
-            let spill = self.ir.spill_slot(self.context, 0)?;
-            for (index, slot) in slots.iter().enumerate().take(MAX_VALUES) {
-                self.ir.builder().build_store(slot.place, self.take_over(spill, index, slot.ty)?)?;
-            }
-        }
-        let cases: Vec<_> = loops.iter().map(|&(at, block)| (self.ir.i32(at.resume_at()), block)).collect();
-        self.ir.builder().build_switch(at, lost, &cases)?;
-        // Only loops that code was left at are entered, and these can be.
-        self.ir.at_end(lost);
-        self.emit_trap(TrapCode::Unreachable)
-    }
-
-    /// Puts the operands below a frame around a loop that the function can be entered at into the function's frame, as far as they are not there. `height` is how many
-    /// operands lie below the frame.
-    pub(super) fn bury(&mut self, height: usize) -> Result<Buried<'ctx>, Error> {
-        let outer = self.frames.iter().rev().find_map(|frame| frame.buried.as_ref());
-        let start = outer.map_or(0, |outer| outer.start + outer.places.len());
-        let mut places = Vec::new();
-        for value in self.stack.get(start..height).unwrap_or_default().to_vec() {
-            let place =
-                self.ir.at_entry(self.function, || Ok(self.ir.builder().build_alloca(value.get_type(), "")?))?;
-            self.forget_location();
-            self.locate();
-            self.ir.builder().build_store(place, value)?;
-            places.push((place, value.get_type()));
-        }
-        Ok(Buried { start, places })
-    }
-
-    /// Makes the operands that were put away the operands again.
-    pub(super) fn dig_up(&mut self, buried: &Buried<'ctx>) -> Result<(), Error> {
-        let mut operands = std::mem::take(&mut self.stack);
-        self.read_buried(buried, &mut operands)?;
-        self.stack = operands;
-        Ok(())
-    }
-
-    /// Reads operands that were put away into their places among `operands`.
-    fn read_buried(&self, buried: &Buried<'ctx>, operands: &mut [Value<'ctx>]) -> Result<(), Error> {
-        for (position, &(place, ty)) in buried.places.iter().enumerate() {
-            let operand = operands.get_mut(buried.start + position);
-            *operand.ok_or_else(|| Error::internal("operands are missing"))? =
-                self.ir.builder().build_load(ty, place, "")?;
-        }
-        Ok(())
     }
 }
 
