@@ -295,4 +295,13 @@ mod tests {
             [[63, 64, 199]]
         );
     }
+
+    #[test]
+    fn where_there_is_too_much_everything_is_live() {
+        let branches = "(br_if 0 (i32.const 1))".repeat(1500);
+        let found = live(50_000, &format!("(block {branches}) (loop)"));
+        assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [50_000]);
+        let found = live(50, &format!("(block {branches}) (loop) (drop (local.get 7))"));
+        assert_eq!(found, [[7]]);
+    }
 }
