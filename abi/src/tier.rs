@@ -5,7 +5,7 @@
 //! where its entry says. So publishing new code of a function is one store.
 
 use crate::table::Row;
-use std::sync::atomic::{AtomicI32, AtomicUsize};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize};
 
 /// One defined function of a module in tiers, as all its instances see it.
 #[repr(C)]
@@ -16,6 +16,8 @@ pub struct VmEntry {
     /// What is left until the function is hot: lift-off code takes one away on entry and at the head of a loop, and calls
     /// [`crate::builtin::Builtin::TierUp`] when it finds less than 0. Threads may lose each other's counts.
     pub budget: AtomicI32,
+    /// How often its code was entered at the beginning, as far as that code counts entries apart: optimised code that was made soon and has loops. Wraps around; threads may lose each other's counts.
+    pub entered: AtomicU32,
 }
 
 const _: () = assert!(std::mem::size_of::<VmEntry>() == 16);

@@ -173,6 +173,9 @@ fn a_loop_that_does_not_end_goes_on_in_optimised_code() {
     assert_eq!(call(&engine, text, "run", 300_000_000).unwrap(), expected);
     // For code that was made soon, and from there for code as good as can be.
     assert_eq!(count(&events, |event| matches!(event, TierEvent::Osr { at: 0, .. })), 2);
+    // Code for the call that lasts comes before code for calls that may never come.
+    let optimized = |event: &TierEvent| if let TierEvent::Optimized { at, .. } = event { Some(*at) } else { None };
+    assert_eq!(events.lock().unwrap().iter().find_map(optimized), Some(Some(0)));
 }
 
 #[test]

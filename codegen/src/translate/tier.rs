@@ -158,6 +158,14 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
             return Ok(());
         }
         self.locate();
+        if self.entrances.is_some() {
+            // So that who is asked from a loop knows whether it is the same call each time.
+            let entered = self.entry_field(self.position()?, offset_of!(VmEntry, entered))?;
+            let tag = self.ir.tag(Region::Entries);
+            let before = int(self.ir.load(self.ir.types.i32, entered, 4, tag)?)?;
+            let after = self.ir.builder().build_int_add(before, self.ir.i32(1), "")?;
+            self.ir.store(Value::IntValue(after), entered, 4, tag)?;
+        }
         let (_, go_on) = self.take_from_budget(None)?;
         self.ir.br(go_on)?;
         self.ir.at_end(go_on);

@@ -66,14 +66,25 @@ enum Variant {
     Failed,
 }
 
+/// How optimised code that was made soon has asked for better code.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    /// How often.
+    times: u32,
+    /// How often it had been entered ([`wasmo_abi::tier::VmEntry::entered`]) when it asked last.
+    entered: u32,
+    /// How often it has asked since without having been entered again: from loops of one call.
+    in_one_call: u32,
+}
+
 /// What changes as the module runs.
 #[derive(Debug, Default)]
 struct State {
     stages: Vec<Stage>,
     /// By the function and the loop.
     variants: HashMap<(usize, LoopIndex), Variant>,
-    /// How often optimised code that was made soon has asked for better code.
-    asked: HashMap<usize, u32>,
+    /// What optimised code that was made soon has asked for.
+    asked: HashMap<usize, Asked>,
     /// How much code is wanted that waits to be made: of functions as a whole, and of variants.
     heats: HashMap<(usize, Option<LoopIndex>), Arc<Heat>>,
 }

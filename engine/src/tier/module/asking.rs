@@ -4,7 +4,7 @@
 //! of that which begins at a loop is wanted only when code goes on asking at that loop after the function has better code: then it is a call that lasts, while functions that are called often get to their
 //! new code without.
 
-use super::{RuntimeModule, Shared, Stage, State, Variant, Wanted, entries};
+use super::{Asked, RuntimeModule, Shared, Stage, State, Variant, Wanted, entries};
 use crate::tier::TierEvent;
 use crate::tier::module::Busy;
 use crate::tier::stack::on_large_stack;
@@ -38,17 +38,28 @@ impl Shared {
     }
 
     /// What is to be made for who asks, if anything is that is not under way.
-    fn wanted(&self, state: &mut State, position: usize, asking: Asking) -> Option<Wanted> {
+    fn wanted(&self, state: &mut State, entries: &Entries, position: usize, asking: Asking) -> Option<Wanted> {
         let stage = *state.stages.get(position)?;
         let makes_soon = self.makes_soon();
         if asking.soon {
             // Code of an earlier run, which it has kept, is at the stage of lift-off code.
             let judged = matches!(stage, Stage::Soon | Stage::LiftOff);
             if judged {
+                let entered = entries.entered(position);
                 let asked = state.asked.entry(position).or_default();
-                *asked = asked.saturating_add(1);
-                if *asked < self.tuning.soon_asks {
+                asked.in_one_call = if asked.entered == entered { asked.in_one_call.saturating_add(1) } else { 0 };
+                *asked = Asked { times: asked.times.saturating_add(1), entered, ..*asked };
+                if asked.times < self.tuning.soon_asks {
                     return None;
+                }
+                // Nobody may ever call it again: the code that this call goes on in comes first.
+                let lasts = !self.tuning.synchronous && asked.in_one_call >= self.tuning.soon_asks / 2;
+                if let Some(at) = asking.at.filter(|_| lasts) {
+                    match state.variants.get(&(position, at)) {
+                        None => return Some(Wanted { position, whole: false, at: Some(at), soon: false }),
+                        Some(Variant::Awaited) => return None,
+                        Some(_) => {}
+                    }
                 }
             }
             let missing = |at| !state.variants.contains_key(&(position, at));
@@ -73,7 +84,7 @@ impl Shared {
             entries.set_budget(position, self.next_budget(onward.at.is_some() || asking.soon));
             return Some(self.osr(module, asking, position, onward));
         }
-        let wanted = if self.optimizes { self.wanted(&mut state, position, asking) } else { None };
+        let wanted = if self.optimizes { self.wanted(&mut state, entries, position, asking) } else { None };
         let Some(wanted) = wanted else {
             if let Some(heat) = state.heats.get(&(position, asking.at)).or_else(|| state.heats.get(&(position, None))) {
                 heat.ask();

@@ -174,7 +174,7 @@ impl Shared {
                 }
                 let small = size <= self.tuning.inlined_bytes && inlined + size <= self.tuning.inlined_unit_bytes;
                 let mut state = self.state();
-                let asked = state.asked.get(&callee).copied().unwrap_or(0);
+                let asked = state.asked.get(&callee).map_or(0, |asked| asked.times);
                 match state.stages.get_mut(callee) {
                     Some(stage @ (Stage::LiftOff | Stage::Postponed)) if entries.budget(callee) <= warm => {
                         *stage = Stage::Hot;
