@@ -22,6 +22,13 @@ pub struct VmEntry {
 
 const _: () = assert!(std::mem::size_of::<VmEntry>() == 16);
 
+impl VmEntry {
+    /// The entry of a function whose code is at this address, with this budget, that was never entered.
+    pub fn new(code: usize, budget: i32) -> Self {
+        Self { code: AtomicUsize::new(code), budget: AtomicI32::new(budget), entered: AtomicU32::new(0) }
+    }
+}
+
 /// The most places that the calls through tables of a module share to note what they call.
 const MAX_CALLEE_SLOTS: usize = 8192;
 

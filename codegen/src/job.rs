@@ -272,7 +272,6 @@ mod tests {
     use crate::compiler::CompiledModule;
     use crate::parse::parse_full;
     use crate::target::TargetOptions;
-    use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize};
     use wasmo_abi::tier::VmEntry;
     use wasmo_abi::tunables::Tunables;
     use wasmo_abi::vm::{RawValue, VmContext, VmContextKind, VmExecContext};
@@ -327,9 +326,7 @@ mod tests {
             let thunks =
                 code.thunks(parsed.info.func_type_index(parsed.info.func_of_defined(1))).expect("it is exported");
             // The functions look at nothing but the entries, where code that is made soon counts, and whether they are to begin at a loop.
-            let entry =
-                || VmEntry { code: AtomicUsize::new(0), budget: AtomicI32::new(i32::MAX), entered: AtomicU32::new(0) };
-            let entries = [entry(), entry()];
+            let entries = [VmEntry::new(0, i32::MAX), VmEntry::new(0, i32::MAX)];
             // SAFETY: zeros are null pointers, numbers, and values that are not read.
             let mut exec: Box<VmExecContext> = unsafe { Box::new_zeroed().assume_init() };
             let mut context = VmContext {

@@ -57,10 +57,6 @@ pub(super) enum Argument {
     Operand,
 }
 
-fn too_far(_: impl Sized) -> Error {
-    Error::internal("a field of the context is too far away")
-}
-
 /// Finds out which function types have no vectors.
 fn has_vectors(types: &[ValType]) -> bool {
     types.iter().any(|&ty| operand_type(ty).is_none())
@@ -69,7 +65,7 @@ fn has_vectors(types: &[ValType]) -> bool {
 impl<M: Masm> Generator<'_, M> {
     /// The field at `offset` of the context.
     pub(super) fn context_field(&self, offset: usize) -> Result<Address, Error> {
-        Ok(Address::new(M::CONTEXT, i32::try_from(offset).map_err(too_far)?))
+        Address::field(M::CONTEXT, offset)
     }
 
     /// Loads the pointer that is at `offset` of the context.
@@ -86,15 +82,12 @@ impl<M: Masm> Generator<'_, M> {
 
     /// A slot of the spill area, given the execution context's address.
     pub(super) fn spill_slot(exec: Gpr, slot: usize) -> Result<Address, Error> {
-        let offset = offset_of!(VmExecContext, spill) + slot * size_of::<RawValue>();
-        Ok(Address::new(exec, i32::try_from(offset).map_err(too_far)?))
+        Address::field(exec, offset_of!(VmExecContext, spill) + slot * size_of::<RawValue>())
     }
 
     /// A field of the entry at `position`, given the address of the first.
     pub(super) fn entry_field(entries: Gpr, position: usize, field: usize) -> Result<Address, Error> {
-        let offset = position.checked_mul(size_of::<VmEntry>()).and_then(|offset| offset.checked_add(field));
-        let offset = offset.and_then(|offset| i32::try_from(offset).ok());
-        Ok(Address::new(entries, offset.ok_or_else(|| too_far(()))?))
+        Address::field(entries, position.saturating_mul(size_of::<VmEntry>()).saturating_add(field))
     }
 
     /// Puts the topmost operands to where they travel, and changes nothing else but the scratch register. All operands but these may be in registers that are overwritten.
@@ -250,16 +243,19 @@ impl<M: Masm> Generator<'_, M> {
         self.spill(below.ok_or_else(|| Error::internal("an argument is missing"))?)?;
         self.spill_values(&locations)?;
         // The type's numbers differ when there is none, too; which of the two it is is found out only then.
-        let field = |offset: usize| i32::try_from(offset).map(|offset| Address::new(element, offset)).map_err(too_far);
-        self.masm.load(Load::Whole(Width::W32), M::SCRATCH, field(offset_of!(VmFuncRef, type_id))?);
+        self.masm.load(Load::Whole(Width::W32), M::SCRATCH, Address::field(element, offset_of!(VmFuncRef, type_id))?);
         let expected = self.context_field(self.context.layout.type_id(ty))?;
         self.masm.load(Load::Whole(Width::W32), M::CALLEE_CONTEXT, expected);
         self.masm.compare(Width::W32, M::SCRATCH, Source::Gpr(M::CALLEE_CONTEXT));
         let mismatch = self.masm.new_label();
         self.masm.jump_if(M::cond(Compare::Ne), mismatch);
         self.cold.push(Cold::Mismatch { label: mismatch, offset: self.offset });
-        self.masm.load(Load::Whole(Width::W64), M::CALLEE_CONTEXT, field(offset_of!(VmFuncRef, context))?);
-        self.masm.load(Load::Whole(Width::W64), element, field(offset_of!(VmFuncRef, code))?);
+        self.masm.load(
+            Load::Whole(Width::W64),
+            M::CALLEE_CONTEXT,
+            Address::field(element, offset_of!(VmFuncRef, context))?,
+        );
+        self.masm.load(Load::Whole(Width::W64), element, Address::field(element, offset_of!(VmFuncRef, code))?);
         self.note_callee(element)?;
         if element != M::CALLEE_CODE {
             self.take_this(M::CALLEE_CODE)?;
@@ -407,27 +403,29 @@ impl<M: Masm> Generator<'_, M> {
     /// Calls a helper whose arguments are at `values`.
     pub(super) fn call_exit(&mut self, helper: Builtin, values: FrameOffset) -> Result<(), Error> {
         let [exec, callback, context, array] = M::C_ARGUMENTS;
-        let field = |base, offset| i32::try_from(offset).map(|offset| Address::new(base, offset)).map_err(too_far);
         self.save_variables();
         self.load_exec(exec)?;
-        self.masm.load(Load::Whole(Width::W64), M::SCRATCH, field(exec, offset_of!(VmExecContext, builtins))?);
-        self.masm.load(Load::Whole(Width::W64), callback, field(M::SCRATCH, helper.offset())?);
+        self.masm.load(Load::Whole(Width::W64), M::SCRATCH, Address::field(exec, offset_of!(VmExecContext, builtins))?);
+        self.masm.load(Load::Whole(Width::W64), callback, Address::field(M::SCRATCH, helper.offset())?);
         self.masm.mov(Width::W64, context, M::CONTEXT);
         self.masm.frame_address(array, values);
         self.begin_row();
-        self.masm.call_c(Target::Memory(field(M::SCRATCH, offset_of!(VmBuiltins, exit))?));
+        self.masm.call_c(Target::Memory(Address::field(M::SCRATCH, offset_of!(VmBuiltins, exit))?));
         self.restore_variables();
         Ok(())
     }
 
     /// Calls C's function at `offset` of the helpers' table, whose arguments are in their registers.
     pub(super) fn call_leaf(&mut self, offset: usize) -> Result<(), Error> {
-        let field = |base, offset| i32::try_from(offset).map(|offset| Address::new(base, offset)).map_err(too_far);
         self.save_variables();
         self.load_exec(M::SCRATCH)?;
-        self.masm.load(Load::Whole(Width::W64), M::SCRATCH, field(M::SCRATCH, offset_of!(VmExecContext, builtins))?);
+        self.masm.load(
+            Load::Whole(Width::W64),
+            M::SCRATCH,
+            Address::field(M::SCRATCH, offset_of!(VmExecContext, builtins))?,
+        );
         self.begin_row();
-        self.masm.call_c(Target::Memory(field(M::SCRATCH, offset)?));
+        self.masm.call_c(Target::Memory(Address::field(M::SCRATCH, offset)?));
         self.restore_variables();
         Ok(())
     }
@@ -446,21 +444,17 @@ impl<M: Masm> Generator<'_, M> {
                 Address::new(M::CALLEE_CONTEXT, 0)
             }
         };
-        let field = |offset: usize| {
-            let offset = i32::try_from(offset).ok().and_then(|offset| head.offset.checked_add(offset));
-            offset.map(|offset| Address { offset, ..head }).ok_or_else(|| too_far(()))
-        };
         let fixed = Some(limits.min).filter(|_| limits.max == Some(limits.min));
         match fixed.and_then(|len| i32::try_from(len).ok()) {
             Some(len) => self.masm.compare(Width::W64, index, Source::Imm(len)),
             None => {
-                self.masm.load(Load::Whole(Width::W64), M::SCRATCH, field(len)?);
+                self.masm.load(Load::Whole(Width::W64), M::SCRATCH, head.and(len)?);
                 self.masm.compare(Width::W64, index, Source::Gpr(M::SCRATCH));
             }
         }
         let trap = self.trap_label(code);
         self.masm.jump_if(M::cond(Compare::GeU), trap);
-        self.masm.load(Load::Whole(Width::W64), M::SCRATCH, field(base)?);
+        self.masm.load(Load::Whole(Width::W64), M::SCRATCH, head.and(base)?);
         let size = match info.tables[table].element {
             wasmo_abi::types::RefType::Func => size_of::<VmFuncRef>(),
             wasmo_abi::types::RefType::Extern => size_of::<u64>(),

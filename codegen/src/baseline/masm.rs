@@ -63,6 +63,18 @@ impl Address {
     pub(super) fn new(base: Gpr, offset: i32) -> Self {
         Self { base, index: None, offset }
     }
+
+    /// The field at `offset`, in bytes, behind the address in `base`.
+    pub(super) fn field(base: Gpr, offset: usize) -> Result<Self, Error> {
+        Self::new(base, 0).and(offset)
+    }
+
+    /// What is so many bytes further on.
+    pub(super) fn and(self, offset: usize) -> Result<Self, Error> {
+        let offset = i32::try_from(offset).ok().and_then(|offset| self.offset.checked_add(offset));
+        let offset = offset.ok_or_else(|| Error::internal("a field is too far away"))?;
+        Ok(Self { offset, ..self })
+    }
 }
 
 /// Integer operations that take any second operand.

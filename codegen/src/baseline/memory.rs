@@ -15,14 +15,6 @@ use wasmo_abi::types::{PAGE_SIZE, RefType};
 use wasmo_abi::vm::{NULL_TYPE_ID, VmExecContext, VmFuncRef, VmMemory, VmMemorySlot, VmTable};
 use wasmparser::{MemArg, MemArgTarget};
 
-fn far(_: impl Sized) -> Error {
-    Error::internal("a field is too far away")
-}
-
-fn field(base: Gpr, offset: usize) -> Result<Address, Error> {
-    Ok(Address::new(base, i32::try_from(offset).map_err(far)?))
-}
-
 impl<M: Masm> Generator<'_, M> {
     /// The register with the base of `memory`: that of memory 0 is always in one, others are loaded to the scratch register.
     fn memory_base(&mut self, memory: MemoryIndex) -> Result<Gpr, Error> {
@@ -106,7 +98,7 @@ impl<M: Masm> Generator<'_, M> {
     /// Loads the size of `memory` in bytes.
     fn load_memory_size(&mut self, dst: Gpr, memory: MemoryIndex) -> Result<(), Error> {
         self.load_context(dst, self.context.layout.memory(memory) + offset_of!(VmMemorySlot, memory))?;
-        self.masm.load(Load::Whole(Width::W64), dst, field(dst, offset_of!(VmMemory, size))?);
+        self.masm.load(Load::Whole(Width::W64), dst, Address::field(dst, offset_of!(VmMemory, size))?);
         Ok(())
     }
 
@@ -268,7 +260,7 @@ impl<M: Masm> Generator<'_, M> {
             RefType::Func => offset_of!(VmFuncRef, func_ref),
             RefType::Extern => 0,
         };
-        self.masm.load(Load::Whole(Width::W64), element, field(element, offset)?);
+        self.masm.load(Load::Whole(Width::W64), element, Address::field(element, offset)?);
         self.push_gpr(Type::I64, element);
         Ok(())
     }
@@ -280,7 +272,7 @@ impl<M: Masm> Generator<'_, M> {
         // The runtime is to know that tables of the store are not as they were.
         self.load_exec(M::SCRATCH)?;
         self.masm.mov_imm(M::CALLEE_CONTEXT, 1);
-        let note = field(M::SCRATCH, offset_of!(VmExecContext, tables_written))?;
+        let note = Address::field(M::SCRATCH, offset_of!(VmExecContext, tables_written))?;
         self.masm.store(Store::Word, note, M::CALLEE_CONTEXT);
         match self.context.info.tables[table].element {
             RefType::Extern => self.masm.store(Store::Double, Address::new(element, 0), value),
@@ -298,15 +290,15 @@ impl<M: Masm> Generator<'_, M> {
         self.masm.test(Width::W64, record);
         self.masm.jump_if(M::cond(Compare::Eq), null);
         for offset in words() {
-            self.masm.load(Load::Whole(Width::W64), M::SCRATCH, field(record, offset)?);
-            self.masm.store(Store::Double, field(element, offset)?, M::SCRATCH);
+            self.masm.load(Load::Whole(Width::W64), M::SCRATCH, Address::field(record, offset)?);
+            self.masm.store(Store::Double, Address::field(element, offset)?, M::SCRATCH);
         }
         self.masm.jump(done);
         self.masm.bind(null);
         for offset in words() {
             let content = if offset == offset_of!(VmFuncRef, type_id) { u64::from(NULL_TYPE_ID) } else { 0 };
             self.masm.mov_imm(M::SCRATCH, content);
-            self.masm.store(Store::Double, field(element, offset)?, M::SCRATCH);
+            self.masm.store(Store::Double, Address::field(element, offset)?, M::SCRATCH);
         }
         self.masm.bind(done);
         Ok(())
@@ -319,7 +311,7 @@ impl<M: Masm> Generator<'_, M> {
             At::Inline(offset) => self.load_context(dst, offset + offset_of!(VmTable, len))?,
             At::Pointer(offset) => {
                 self.load_context(dst, offset)?;
-                self.masm.load(Load::Whole(Width::W64), dst, field(dst, offset_of!(VmTable, len))?);
+                self.masm.load(Load::Whole(Width::W64), dst, Address::field(dst, offset_of!(VmTable, len))?);
             }
         }
         self.push_gpr(Type::I32, dst);

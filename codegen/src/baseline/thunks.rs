@@ -65,10 +65,13 @@ fn placed(types: &[ValType], locations: Vec<Location>) -> Result<Vec<(Type, Loca
     placed.ok_or_else(|| Error::internal("a thunk of a type with vectors, or with too many values"))
 }
 
-/// The field at `offset` behind the address in `base`.
-fn field(base: Gpr, offset: usize) -> Result<Address, Error> {
-    let offset = i32::try_from(offset).map_err(|_| Error::internal("a field is too far away"))?;
-    Ok(Address::new(base, offset))
+/// Those that travel in the spill area: the slot of each, and where its raw value is.
+fn spilled_of(placed: &[(Type, Location, u32)]) -> Vec<(usize, u32)> {
+    let slot = |&(_, location, offset): &(Type, Location, u32)| match location {
+        Location::Spill(slot) => Some((slot, offset)),
+        Location::Gpr(_) | Location::Fpr(_) => None,
+    };
+    placed.iter().filter_map(slot).collect()
 }
 
 /// How a value that is an integer is stored.
@@ -97,18 +100,16 @@ impl<M: Masm> Thunk<'_, M> {
         self.masm.store_frame(own_context, context);
 
         let params = placed(&ty.params, Location::of_params::<M>(&ty.params))?;
-        let mut exec = false;
-        for &(_, location, offset) in &params {
-            let Location::Spill(slot) = location else { continue };
-            if !exec {
-                self.load_exec(M::CONTEXT)?;
-                exec = true;
-            }
-            self.masm.load(Load::Whole(Width::W64), M::CALLEE_CONTEXT, field(M::MEMORY, offset as usize)?);
+        let spilled = spilled_of(&params);
+        if !spilled.is_empty() {
+            self.load_exec(M::CONTEXT)?;
+        }
+        for (slot, offset) in spilled {
+            self.masm.load(Load::Whole(Width::W64), M::CALLEE_CONTEXT, Address::field(M::MEMORY, offset as usize)?);
             self.masm.store(Store::Double, Generator::<M>::spill_slot(M::SCRATCH, slot)?, M::CALLEE_CONTEXT);
         }
         for &(ty, location, offset) in &params {
-            let from = field(M::MEMORY, offset as usize)?;
+            let from = Address::field(M::MEMORY, offset as usize)?;
             match location {
                 Location::Gpr(reg) => self.masm.load(Load::Whole(ty.width()), reg, from),
                 Location::Fpr(reg) => self.masm.fload(ty.float().unwrap_or(Float::F64), reg, from),
@@ -119,24 +120,22 @@ impl<M: Masm> Thunk<'_, M> {
 
         let results = placed(&ty.results, Location::of_results::<M>(&ty.results))?;
         for &(ty, location, offset) in &results {
-            let to = field(M::MEMORY, offset as usize)?;
+            let to = Address::field(M::MEMORY, offset as usize)?;
             match location {
                 Location::Gpr(reg) => self.masm.store(whole(ty), to, reg),
                 Location::Fpr(reg) => self.masm.fstore(ty.float().unwrap_or(Float::F64), to, reg),
                 Location::Spill(_) => {}
             }
         }
-        let mut exec = false;
-        for &(_, location, offset) in &results {
-            let Location::Spill(slot) = location else { continue };
-            if !exec {
-                self.masm.load_frame(Width::W64, M::SCRATCH, own_context);
-                self.load_exec(M::SCRATCH)?;
-                exec = true;
-            }
+        let spilled = spilled_of(&results);
+        if !spilled.is_empty() {
+            self.masm.load_frame(Width::W64, M::SCRATCH, own_context);
+            self.load_exec(M::SCRATCH)?;
+        }
+        for (slot, offset) in spilled {
             let from = Generator::<M>::spill_slot(M::SCRATCH, slot)?;
             self.masm.load(Load::Whole(Width::W64), M::CALLEE_CONTEXT, from);
-            self.masm.store(Store::Double, field(M::MEMORY, offset as usize)?, M::CALLEE_CONTEXT);
+            self.masm.store(Store::Double, Address::field(M::MEMORY, offset as usize)?, M::CALLEE_CONTEXT);
         }
         let left = self.masm.leave_frame(self.marks.kept);
         self.masm.ret_in_c();
@@ -166,22 +165,20 @@ impl<M: Masm> Thunk<'_, M> {
         }
         let [exec, callback, context, array] = M::C_ARGUMENTS;
         let pointer = Load::Whole(Width::W64);
-        self.masm.load(pointer, exec, field(M::CONTEXT, offset_of!(VmHostFunc, exec))?);
-        self.masm.load(pointer, M::SCRATCH, field(exec, offset_of!(VmExecContext, builtins))?);
-        self.masm.load(pointer, callback, field(M::CONTEXT, offset_of!(VmHostFunc, callback))?);
+        self.masm.load(pointer, exec, Address::field(M::CONTEXT, offset_of!(VmHostFunc, exec))?);
+        self.masm.load(pointer, M::SCRATCH, Address::field(exec, offset_of!(VmExecContext, builtins))?);
+        self.masm.load(pointer, callback, Address::field(M::CONTEXT, offset_of!(VmHostFunc, callback))?);
         self.masm.mov(Width::W64, context, M::CONTEXT);
         self.masm.frame_address(array, FrameOffset(values));
         // What is called keeps the context's register.
-        self.masm.call_c(Target::Memory(field(M::SCRATCH, offset_of!(VmBuiltins, exit))?));
+        self.masm.call_c(Target::Memory(Address::field(M::SCRATCH, offset_of!(VmBuiltins, exit))?));
 
         let results = placed(&ty.results, Location::of_results::<M>(&ty.results))?;
-        let mut exec = false;
-        for &(_, location, offset) in &results {
-            let Location::Spill(slot) = location else { continue };
-            if !exec {
-                self.load_exec(M::CONTEXT)?;
-                exec = true;
-            }
+        let spilled = spilled_of(&results);
+        if !spilled.is_empty() {
+            self.load_exec(M::CONTEXT)?;
+        }
+        for (slot, offset) in spilled {
             self.masm.load_frame(Width::W64, M::CALLEE_CONTEXT, FrameOffset(values + offset));
             self.masm.store(Store::Double, Generator::<M>::spill_slot(M::SCRATCH, slot)?, M::CALLEE_CONTEXT);
         }
@@ -203,7 +200,7 @@ impl<M: Masm> Thunk<'_, M> {
     /// Loads the address of the execution context, given that of a context; it is at the same place in that of an instance and that of a host function.
     fn load_exec(&mut self, context: Gpr) -> Result<(), Error> {
         const { assert!(offset_of!(VmContext, exec) == offset_of!(VmHostFunc, exec)) };
-        self.masm.load(Load::Whole(Width::W64), M::SCRATCH, field(context, offset_of!(VmContext, exec))?);
+        self.masm.load(Load::Whole(Width::W64), M::SCRATCH, Address::field(context, offset_of!(VmContext, exec))?);
         Ok(())
     }
 

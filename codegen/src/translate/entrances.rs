@@ -79,8 +79,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         let (Some(params), Some(below)) = (params, below) else {
             return Err(Error::internal("a loop's head has too few phis"));
         };
-        self.taken_over += operands;
-        if self.taken_over > MAX_HANDED_OVER {
+        if self.handed_over + operands > MAX_HANDED_OVER {
             return Err(Error::new(ErrorKind::Limit, "the loops of a function have too many operands"));
         }
         let entrance = self.new_entrance(at)?;
@@ -135,8 +134,11 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
     /// Completes the first block of a function that can be entered at its loops: goes to its beginning, or to the loop that it is to be entered at.
     pub(super) fn complete_entrances(&mut self) -> Result<(), Error> {
         let Some(Entrances { start, loops }) = self.entrances.take() else { return Ok(()) };
-        let (first, enter, lost) = (self.first_block()?, self.new_block(), self.new_block());
-        self.ir.at_end(first);
+        self.ir.at_end(self.first_block()?);
+        if loops.is_empty() {
+            return self.ir.br(start);
+        }
+        let (enter, lost) = (self.new_block(), self.new_block());
         self.forget_location();
         self.locate();
         let exec = self.ir.exec(self.context)?;
@@ -150,7 +152,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         self.ir.store(Value::IntValue(self.ir.i32(0)), resume_at, 4, tag)?;
         if let Locals::Frame(slots) = &self.locals {
             let spill = self.ir.spill_slot(self.context, 0)?;
-            for (index, slot) in slots.iter().enumerate().take(MAX_VALUES) {
+            for (index, slot) in slots.iter().enumerate() {
                 self.ir.builder().build_store(slot.place, self.take_over(spill, index, slot.ty)?)?;
             }
         }

@@ -93,8 +93,6 @@ pub struct FunctionTranslator<'a, 'ctx> {
     pub(super) exit: Option<Exit<'ctx>>,
     /// How many operands code was written for to hand them over there.
     pub(super) handed_over: usize,
-    /// How many it was written for to take them over where the function can be entered.
-    pub(super) taken_over: usize,
     pub(super) reuse: Reuse<'ctx>,
     /// Loads from linear memory.
     pub(super) loads: Vec<InstructionValue<'ctx>>,
@@ -192,7 +190,6 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
             accessed: Accessed::default(),
             exit: None,
             handed_over: 0,
-            taken_over: 0,
             reuse: Reuse::default(),
             loads: Vec::new(),
             helper_values: None,

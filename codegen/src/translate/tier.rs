@@ -152,9 +152,9 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         Ok((answer, go_on))
     }
 
-    /// Counts an entry to the function, in code that counts. Nothing enters a variant that begins at a loop.
+    /// Counts an entry to the function, in code that counts. No variant that begins at a loop does.
     pub(super) fn count_entry(&mut self) -> Result<(), Error> {
-        if !self.counts() || self.osr.is_some() {
+        if !self.counts() {
             return Ok(());
         }
         self.locate();

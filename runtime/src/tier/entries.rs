@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::sys::mmap::{Mapping, page_size};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use wasmo_abi::code::{CodeUnit, UnwindTable};
 use wasmo_abi::offsets::WasmOffsets;
 use wasmo_abi::table::Table;
@@ -100,9 +100,7 @@ impl Entries {
     /// When there is no memory for them.
     pub fn among_others(count: usize, budget: i32, memory: &Arc<CodeMemory>) -> Result<Self, Error> {
         let (common, form) = (super::common(), &stub::FAR);
-        let empty =
-            || VmEntry { code: AtomicUsize::new(0), budget: AtomicI32::new(budget), entered: AtomicU32::new(0) };
-        let mut entries: Vec<VmEntry> = (0..count + callee_slots(count)).map(|_| empty()).collect();
+        let mut entries: Vec<_> = (0..count + callee_slots(count)).map(|_| VmEntry::new(0, budget)).collect();
         let base = NonNull::from(&mut *entries).cast::<VmEntry>();
         let mut code = Vec::with_capacity(common.len() + count * form.size);
         code.extend_from_slice(common);
@@ -238,8 +236,7 @@ impl Entries {
 
 /// The entry of a function that has no code.
 fn without_code(stubs: usize, common: usize, form: &Form, position: usize, budget: i32) -> VmEntry {
-    let code = AtomicUsize::new(lazy_half(stubs, common, form, position));
-    VmEntry { code, budget: AtomicI32::new(budget), entered: AtomicU32::new(0) }
+    VmEntry::new(lazy_half(stubs, common, form, position), budget)
 }
 
 /// The address of the half of a stub that has the function compiled.

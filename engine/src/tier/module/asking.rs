@@ -1,8 +1,8 @@
 //! What code asks for that counts how often it runs, and what it gets: code to go on in, or a new budget while better code is made.
 //!
 //! Lift-off code asks for code that is made soon ([`Stage::Soon`]), and goes on in it, which can be entered at each loop. Such code, once it has run much longer, asks for code as good as it can be; a variant
-//! of that which begins at a loop is wanted only when code goes on asking at that loop after the function has better code: then it is a call that lasts, while functions that are called often get to their
-//! new code without.
+//! of that which begins at a loop is wanted only when the call lasts, while functions that are called often get to their new code without: when code goes on asking at that loop after the function has
+//! better code, or when all that it asked for lately was from loops of one call. Then the variant even comes before the function.
 
 use super::{Asked, RuntimeModule, Shared, Stage, State, Variant, Wanted, entries};
 use crate::tier::TierEvent;
@@ -10,8 +10,17 @@ use crate::tier::module::Busy;
 use crate::tier::stack::on_large_stack;
 use crate::tier::workers::{Heat, Urgency};
 use std::sync::Arc;
-use wasmo_abi::tier::{Asking, Onward};
+use wasmo_abi::tier::{Asking, LoopIndex, Onward};
 use wasmo_runtime::tier::Entries;
+
+impl Asked {
+    /// Counts that code has asked, which had been entered `entered` times.
+    fn count(&mut self, entered: u32) {
+        self.times = self.times.saturating_add(1);
+        self.in_one_call = if self.entered == entered { self.in_one_call.saturating_add(1) } else { 0 };
+        self.entered = entered;
+    }
+}
 
 impl State {
     /// Where code that asks at a loop goes on, if there is better code.
@@ -22,7 +31,13 @@ impl State {
         }
         // The entry of such a function leads to this code as long as the state is locked, and nobody has it replaced and retired.
         let is_soon = matches!(self.stages.get(position), Some(Stage::Soon | Stage::Improving)) && !asking.soon;
-        is_soon.then(|| Some(Onward { code: entries.code(position)?, at: Some(at) })).flatten()
+        let code = entries.code(position).filter(|_| is_soon)?;
+        Some(Onward { code, at: Some(at) })
+    }
+
+    /// Whether the variant that begins at this loop was never asked for.
+    fn lacks(&self, position: usize, at: LoopIndex) -> bool {
+        !self.variants.contains_key(&(position, at))
     }
 }
 
@@ -37,42 +52,41 @@ impl Shared {
         if soon { self.tuning.soon_budget } else { self.tuning.budget_while_waiting }
     }
 
-    /// What is to be made for who asks, if anything is that is not under way.
-    fn wanted(&self, state: &mut State, entries: &Entries, position: usize, asking: Asking) -> Option<Wanted> {
+    /// What is to be made for lift-off code that asks, at a loop or when it was entered, if anything is that is not under way.
+    fn wanted(&self, state: &State, position: usize, at: Option<LoopIndex>) -> Option<Wanted> {
         let stage = *state.stages.get(position)?;
-        let makes_soon = self.makes_soon();
-        if asking.soon {
-            // Code of an earlier run, which it has kept, is at the stage of lift-off code.
-            let judged = matches!(stage, Stage::Soon | Stage::LiftOff);
-            if judged {
-                let entered = entries.entered(position);
-                let asked = state.asked.entry(position).or_default();
-                asked.in_one_call = if asked.entered == entered { asked.in_one_call.saturating_add(1) } else { 0 };
-                *asked = Asked { times: asked.times.saturating_add(1), entered, ..*asked };
-                if asked.times < self.tuning.soon_asks {
-                    return None;
-                }
-                // Nobody may ever call it again: the code that this call goes on in comes first.
-                let lasts = !self.tuning.synchronous && asked.in_one_call >= self.tuning.soon_asks / 2;
-                if let Some(at) = asking.at.filter(|_| lasts) {
-                    match state.variants.get(&(position, at)) {
-                        None => return Some(Wanted { position, whole: false, at: Some(at), soon: false }),
-                        Some(Variant::Awaited) => return None,
-                        Some(_) => {}
-                    }
+        let whole = matches!(stage, Stage::LiftOff | Stage::LiftingOff | Stage::Postponed);
+        let soon = self.makes_soon();
+        if whole && soon {
+            return Some(Wanted { position, whole, at: None, soon });
+        }
+        let at = at.filter(|&at| state.lacks(position, at) && (stage == Stage::Final || !soon));
+        (whole || at.is_some()).then_some(Wanted { position, whole, at, soon: false })
+    }
+
+    /// What is to be made for code that was made soon and asks likewise. Such code had been entered `entered` times.
+    fn wanted_better(&self, state: &mut State, position: usize, at: Option<LoopIndex>, entered: u32) -> Option<Wanted> {
+        let stage = *state.stages.get(position)?;
+        // Code of an earlier run, which it has kept, is at the stage of lift-off code.
+        let whole = matches!(stage, Stage::Soon | Stage::LiftOff);
+        if whole {
+            let asked = state.asked.entry(position).or_default();
+            asked.count(entered);
+            let (times, lasts) = (asked.times, asked.in_one_call >= self.tuning.soon_asks / 2);
+            if times < self.tuning.soon_asks {
+                return None;
+            }
+            // Nobody may ever call it again: the code that this call goes on in comes first.
+            if let Some(at) = at.filter(|_| lasts && !self.tuning.synchronous) {
+                match state.variants.get(&(position, at)) {
+                    None => return Some(Wanted { position, whole: false, at: Some(at), soon: false }),
+                    Some(Variant::Awaited) => return None,
+                    Some(_) => {}
                 }
             }
-            let missing = |at| !state.variants.contains_key(&(position, at));
-            let at =
-                asking.at.filter(|&at| missing(at) && (stage == Stage::Final || judged && self.tuning.synchronous));
-            return (judged || at.is_some()).then_some(Wanted { position, whole: judged, at, soon: false });
         }
-        let whole = matches!(stage, Stage::LiftOff | Stage::LiftingOff | Stage::Postponed);
-        if whole && makes_soon {
-            return Some(Wanted { position, whole, at: None, soon: true });
-        }
-        let missing = |at| !state.variants.contains_key(&(position, at));
-        let at = asking.at.filter(|&at| missing(at) && (stage == Stage::Final || !makes_soon));
+        let here = stage == Stage::Final || whole && self.tuning.synchronous;
+        let at = at.filter(|&at| here && state.lacks(position, at));
         (whole || at.is_some()).then_some(Wanted { position, whole, at, soon: false })
     }
 
@@ -84,7 +98,11 @@ impl Shared {
             entries.set_budget(position, self.next_budget(onward.at.is_some() || asking.soon));
             return Some(self.osr(module, asking, position, onward));
         }
-        let wanted = if self.optimizes { self.wanted(&mut state, entries, position, asking) } else { None };
+        let wanted = match asking {
+            _ if !self.optimizes => None,
+            Asking { soon: false, at } => self.wanted(&state, position, at),
+            Asking { soon: true, at } => self.wanted_better(&mut state, position, at, entries.entered(position)),
+        };
         let Some(wanted) = wanted else {
             if let Some(heat) = state.heats.get(&(position, asking.at)).or_else(|| state.heats.get(&(position, None))) {
                 heat.ask();

@@ -17,7 +17,7 @@ pub(super) struct Wanted {
     pub(super) whole: bool,
     /// The loop at which a variant of it is to begin.
     pub(super) at: Option<LoopIndex>,
-    /// Whether it is to be there soon rather than as good as it can be.
+    /// Whether it is to be there soon rather than as good as it can be. Such code is made of whole functions only.
     pub(super) soon: bool,
 }
 
@@ -110,7 +110,7 @@ impl Shared {
                 (0, true)
             }
         };
-        if let Some(entries) = entries(module).filter(|_| soon && whole) {
+        if let Some(entries) = entries(module).filter(|_| soon) {
             // The next to ask is such code, or lift-off code in a call that lasts; where the guest waits for code, it is to ask at once.
             entries.set_budget(position, self.next_budget(!self.tuning.synchronous));
         }
