@@ -16,6 +16,11 @@ pub fn osr(func: FuncIndex, at: LoopIndex) -> String {
     format!("wasm_o{}_{}", func.0, at.0)
 }
 
+/// The symbol of a copy of a defined function that is for the other functions of its unit only, so that LLVM may have changed what it takes and returns.
+pub fn copy(func: FuncIndex) -> String {
+    format!("wasm_c{}", func.0)
+}
+
 /// The symbol under which a function of another module is known in a unit that may inline it. No object has it.
 pub fn neighbour(func: FuncIndex) -> String {
     format!("wasm_n{}", func.0)
@@ -34,6 +39,12 @@ pub fn exit(ty: TypeIndex) -> String {
 /// The function that a symbol of [`func`] names.
 pub fn parse_func(symbol: &str) -> Option<FuncIndex> {
     symbol.strip_prefix("wasm_f")?.parse().ok().map(FuncIndex)
+}
+
+/// The function that a symbol of [`copy`] names, or that of a copy of this copy, to whose name LLVM has added something.
+pub fn parse_copy(symbol: &str) -> Option<FuncIndex> {
+    let name = symbol.strip_prefix("wasm_c")?;
+    name.split_once('.').map_or(name, |(name, _)| name).parse().ok().map(FuncIndex)
 }
 
 /// The function that a symbol of [`neighbour`] names.

@@ -129,6 +129,8 @@ pub enum Progress {
     LiftOff,
     /// Lift-off code, and nothing better can be made.
     Settled,
+    /// Optimised code that was made soon.
+    Soon,
     /// Optimised code.
     Optimized,
 }
@@ -138,7 +140,8 @@ pub enum Progress {
 pub struct Learned {
     /// How far it has come.
     pub progress: Progress,
-    /// For lift-off code: what is left of its budget ([`VmEntry::budget`]) after all runs.
+    /// For lift-off code: what is left of its budget ([`VmEntry::budget`]) after all runs. For code that was made soon: how often it is to ask before better code is made; 0 when
+    /// it has asked so often.
     pub left: u32,
 }
 
@@ -150,6 +153,7 @@ impl Row for Learned {
             1 => Progress::LiftOff,
             2 => Progress::Settled,
             3 => Progress::Optimized,
+            4 => Progress::Soon,
             _ => Progress::New,
         };
         Self { progress, left: words(1) }
@@ -161,6 +165,7 @@ impl Row for Learned {
             Progress::LiftOff => 1,
             Progress::Settled => 2,
             Progress::Optimized => 3,
+            Progress::Soon => 4,
         };
         [progress, self.left].into_iter().for_each(word);
     }

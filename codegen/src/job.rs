@@ -22,7 +22,7 @@ use crate::translate;
 use inkwell::context::Context;
 use inkwell::memory_buffer::MemoryBuffer;
 use inkwell::module::Module;
-use inkwell::targets::{FileType, TargetMachine};
+use inkwell::targets::TargetMachine;
 use std::any::Any;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -158,11 +158,7 @@ impl Job<'_> {
             if stop() {
                 return Ok(None);
             }
-            let emit = || match partition.effort {
-                Effort::LiftOff | Effort::Soon => target.emitters().emit(module, machine),
-                Effort::Light | Effort::Full => pipeline.emit(module, machine, FileType::Object),
-            };
-            self.phases.time(Phase::Emit, emit).map(Some)
+            self.phases.time(Phase::Emit, || target.emitters().emit(module, machine)).map(Some)
         })?;
         tracing::trace!(
             start = partition.start,
@@ -227,12 +223,13 @@ impl Job<'_> {
         };
         let module = if partition.thunks.is_empty() {
             let profile = self.guide.profile();
-            // A unit of a module in tiers refers to no other, as a copy that is not inlined would: who asks for it adds what is to be inlined.
-            let inlines = self.compiler.tunables.opt_level == OptLevel::Speed
-                && partition.effort == Effort::Full
-                && partition.tier.is_none();
-            let copies =
-                if inlines { partition::copies(partition, self.parsed, self.bytes, profile)? } else { Vec::new() };
+            let inlines = self.compiler.tunables.opt_level == OptLevel::Speed && partition.effort == Effort::Full;
+            let copies = match partition.tier {
+                _ if !inlines => Vec::new(),
+                None => partition::copies(partition, self.parsed, self.bytes, profile)?,
+                // Whoever wants the unit knows what is called often.
+                Some(_) => partition.copies.clone(),
+            };
             let part = translate::Partition {
                 functions: &partition.functions,
                 copies: &copies,

@@ -1,15 +1,14 @@
 //! [`Object`]: one compiled partition, and what is read from its ELF file before it is linked.
 //!
-//! LLVM leaves the facts that the runtime needs in debugging and unwinding sections, in formats made for others. They are read here once, relative
-//! to the object's single text section, and hidden from the linker, which would otherwise parse and place them too:
+//! The facts that the runtime needs are in sections of their own. They are read here once, relative to the object's single text section, and hidden from the linker, which would otherwise parse and place
+//! them too:
 //!
 //! * symbols: where each function and thunk begins, and its size;
-//! * `.debug_line`: the translator sets each operator's line to its offset in the module's bytes (0 when it has none); in lift-off code the same is in `.wasm_offsets`
-//!   (`shim/emitter.cpp`);
+//! * `.wasm_offsets`: which operator an instruction belongs to; the translator sets each operator's line to its offset in the module's bytes (0 when it has none), and
+//!   `shim/emitter.cpp` writes the lines;
 //! * `.eh_frame`: relocated, and kept as it is.
 
 use crate::error::{Error, ErrorKind};
-use gimli::{DebugLine, DebugLineOffset, EndianSlice, LittleEndian};
 use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader, Rela, SectionHeader, SectionTable, Sym, SymbolTable};
 use object::{LittleEndian as ElfLittle, SectionIndex};
@@ -36,7 +35,7 @@ pub struct Object {
 /// What is to be linked.
 #[derive(Debug)]
 pub(crate) enum Contents {
-    /// An ELF file; its debugging and unwinding sections are hidden.
+    /// An ELF file; what was read is hidden.
     Elf(Vec<u8>),
     /// Machine code that refers to nothing but itself.
     Code(Vec<u8>),
@@ -57,6 +56,8 @@ pub(crate) enum SymbolKind {
     Func(FuncIndex),
     /// A variant of a defined function that begins at a loop.
     Osr(FuncIndex, LoopIndex),
+    /// A copy of a defined function that only its unit calls; there may be several.
+    Copy(FuncIndex),
     /// The thunk through which the host enters functions of a type.
     Enter(TypeIndex),
     /// The thunk through which code leaves for host functions of a type.
@@ -64,11 +65,20 @@ pub(crate) enum SymbolKind {
 }
 
 impl SymbolKind {
+    /// The function whose code it names.
+    pub(crate) fn func(self) -> Option<FuncIndex> {
+        match self {
+            Self::Func(func) | Self::Osr(func, _) | Self::Copy(func) => Some(func),
+            Self::Enter(_) | Self::Exit(_) => None,
+        }
+    }
+
     /// The symbol's name.
     pub(crate) fn name(self) -> String {
         match self {
             Self::Func(func) => symbol::func(func),
             Self::Osr(func, at) => symbol::osr(func, at),
+            Self::Copy(func) => symbol::copy(func),
             Self::Enter(ty) => symbol::enter(ty),
             Self::Exit(ty) => symbol::exit(ty),
         }
@@ -79,6 +89,7 @@ impl SymbolKind {
         symbol::parse_func(name)
             .map(Self::Func)
             .or_else(|| symbol::parse_osr(name).map(|(func, at)| Self::Osr(func, at)))
+            .or_else(|| symbol::parse_copy(name).map(Self::Copy))
             .or_else(|| ty("wasm_enter").map(Self::Enter))
             .or_else(|| ty("wasm_exit").map(Self::Exit))
     }
@@ -145,14 +156,7 @@ impl Object {
     pub(crate) fn functions(&self) -> Vec<FunctionRange> {
         self.symbols
             .iter()
-            .map(|symbol| FunctionRange {
-                offset: symbol.offset,
-                size: symbol.size,
-                func: match symbol.kind {
-                    SymbolKind::Func(func) | SymbolKind::Osr(func, _) => Some(func),
-                    SymbolKind::Enter(_) | SymbolKind::Exit(_) => None,
-                },
-            })
+            .map(|symbol| FunctionRange { offset: symbol.offset, size: symbol.size, func: symbol.kind.func() })
             .collect()
     }
 }
@@ -265,35 +269,13 @@ impl<'data> Parsed<'data> {
 
     /// The rows from code to wasm.
     fn wasm_offsets(&self) -> Result<Vec<WasmOffset>, Error> {
-        let Some((_, rows)) = self.section(".wasm_offsets")? else { return self.line_table() };
+        let Some((_, rows)) = self.section(".wasm_offsets")? else { return Ok(Vec::new()) };
         let word = |bytes: [u8; 4]| u32::from_le_bytes(bytes);
         let rows = rows.as_chunks::<8>().0.iter().map(|&[a, b, c, d, e, f, g, h]| WasmOffset {
             code: word([a, b, c, d]),
             wasm: wasm_offset(word([e, f, g, h])),
         });
         Ok(merge(rows.collect()))
-    }
-
-    /// The line table, as rows from code to wasm.
-    fn line_table(&self) -> Result<Vec<WasmOffset>, Error> {
-        let Some(section) = self.relocated(".debug_line", 0)? else { return Ok(Vec::new()) };
-        let lines = DebugLine::from(EndianSlice::new(&section, LittleEndian));
-        let mut rows = Vec::new();
-        let mut unit = 0;
-        while unit < section.len() {
-            let program = lines.program(DebugLineOffset(unit), 8, None, None).map_err(malformed)?;
-            // The length does not count its own four bytes.
-            unit += program.header().unit_length() + 4;
-            let mut unit_rows = program.rows();
-            while let Some((_, row)) = unit_rows.next_row().map_err(malformed)? {
-                let code = u32::try_from(row.address()).map_err(malformed)?;
-                let line = row.line().filter(|_| !row.end_sequence()).map_or(0, std::num::NonZeroU64::get);
-                rows.push(WasmOffset { code, wasm: wasm_offset(u32::try_from(line).map_err(malformed)?) });
-            }
-        }
-        // Stable, so that of several rows for one address the last one, which is the one that holds, stays last.
-        rows.sort_by_key(|row| row.code);
-        Ok(merge(rows))
     }
 
     /// Where in the file the headers of the sections are that the linker shall not see.
@@ -304,7 +286,7 @@ impl<'data> Parsed<'data> {
         for (index, section) in self.sections.enumerate() {
             let name = self.sections.section_name(ENDIAN, section).map_err(malformed)?;
             let name = name.strip_prefix(b".rela").unwrap_or(name);
-            if name.starts_with(b".debug_") || name == b".wasm_offsets" || name == b".eh_frame" || name == b".comment" {
+            if matches!(name, b".wasm_offsets" | b".eh_frame" | b".comment") {
                 hidden.push(start + index.0 * size);
             }
         }

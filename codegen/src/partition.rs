@@ -43,6 +43,8 @@ pub(crate) struct Partition {
     pub(crate) effort: Effort,
     /// The functions, by their positions among the defined ones, ascending.
     pub(crate) functions: Vec<usize>,
+    /// Functions of a module in tiers, likewise, that are there to be inlined into these, or at least to be called by them only.
+    pub(crate) copies: Vec<usize>,
     /// Loops at which variants of functions begin, which are compiled too.
     pub(crate) osr: Vec<(usize, LoopIndex)>,
     /// What the code is for, when the module is in tiers.
@@ -60,6 +62,7 @@ impl Default for Partition {
         Self {
             effort: Effort::Full,
             functions: Vec::new(),
+            copies: Vec::new(),
             osr: Vec::new(),
             tier: None,
             thunks: Vec::new(),

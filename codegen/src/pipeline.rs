@@ -156,7 +156,9 @@ fn insert_epoch_polls(module: &Module<'_>) {
     for function in module.get_functions() {
         // Thunks have no loops, and no instance's context to call the helper with; copies for inlining are not emitted.
         let emitted = function.count_basic_blocks() > 0 && function.get_linkage() != Linkage::AvailableExternally;
-        let of_wasm = |name: &str| symbol::parse_func(name).is_some() || symbol::parse_osr(name).is_some();
+        let of_wasm = |name: &str| {
+            symbol::parse_func(name).or_else(|| symbol::parse_copy(name)).is_some() || symbol::parse_osr(name).is_some()
+        };
         if emitted && function.get_name().to_str().is_ok_and(of_wasm) {
             // SAFETY: the function is a live definition, used by this thread alone; the layout outlives the call.
             unsafe { shim::wasmo_insert_epoch_polls(function.as_value_ref(), &raw const layout) };

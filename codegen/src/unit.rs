@@ -56,6 +56,8 @@ pub struct Request<'a> {
     pub soon: bool,
     /// Functions, by their positions among the defined ones.
     pub functions: Vec<usize>,
+    /// Functions (likewise) of which optimised code has copies of its own, so that they can be inlined.
+    pub copies: Vec<usize>,
     /// Functions (likewise) of which a variant is wanted that begins at this loop.
     pub osr: Vec<(usize, LoopIndex)>,
     /// Where calls through tables are likely to go, for optimised code.
@@ -296,6 +298,7 @@ impl Compiler {
             match symbol.kind {
                 SymbolKind::Func(func) => functions.push((position(func)?, offset)),
                 SymbolKind::Osr(func, at) => osr.push((position(func)?, at, offset)),
+                SymbolKind::Copy(_) => {}
                 SymbolKind::Enter(ty) => drop(enters.insert(ty, offset)),
                 SymbolKind::Exit(ty) => drop(exits.insert(ty, offset)),
             }
@@ -331,13 +334,19 @@ impl Compiler {
             Tier::Optimized if all.clone().any(|position| large(&position)) => Effort::Light,
             Tier::Optimized => Effort::Full,
         };
-        let mut functions = request.functions.clone();
-        functions.sort_unstable();
-        functions.dedup();
+        let [functions, copies] = [&request.functions, &request.copies].map(|positions| {
+            let mut positions = positions.clone();
+            positions.sort_unstable();
+            positions.dedup();
+            positions
+        });
+        // Otherwise nothing is inlined.
+        let copies = if effort == Effort::Full { copies } else { Vec::new() };
         let start = all.filter_map(|position| source.info().bodies.get(position)).map(|body| body.start as usize).min();
         let partition = Partition {
             effort,
             functions,
+            copies,
             osr: request.osr.clone(),
             tier: Some(request.tier),
             thunks: Vec::new(),
@@ -388,8 +397,8 @@ impl Compiler {
         // Each alone, as if it had been called.
         for position in 0..info.bodies.len() {
             let (tier, functions) = (Tier::LiftOff, vec![position]);
-            let request =
-                Request { tier, soon: false, functions, osr: Vec::new(), callees: Callees::new(), neighbour: None };
+            let (copies, osr, callees) = (Vec::new(), Vec::new(), Callees::new());
+            let request = Request { tier, soon: false, functions, copies, osr, callees, neighbour: None };
             objects.push(self.compile_unit(source, &request, &|| false)?.object);
         }
         let learned = objects.iter().map(|_| settled).collect();

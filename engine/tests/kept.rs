@@ -58,6 +58,8 @@ struct Run {
     module: Module,
     engine: Engine,
     events: Arc<Mutex<Vec<TierEvent>>>,
+    /// As long as somebody has it, the one thread that compiles goes no further than the next code that it makes soon.
+    gate: Arc<Mutex<()>>,
     /// How often the binary was read.
     reads: Arc<AtomicUsize>,
 }
@@ -84,9 +86,15 @@ impl Run {
     fn start(cache: &Path, text: &str, tuning: Tuning) -> Result<Self> {
         let events = Arc::new(Mutex::new(Vec::new()));
         let reads = Arc::new(AtomicUsize::new(0));
-        let (seen, counted) = (Arc::clone(&events), Arc::clone(&reads));
+        let gate = Arc::new(Mutex::new(()));
+        let (seen, counted, passed) = (Arc::clone(&events), Arc::clone(&reads), Arc::clone(&gate));
         let mut config = Config::new();
-        config.tier(Tier::Auto).tuning(tuning).tier_observer(move |event| seen.lock().unwrap().push(*event));
+        config.tier(Tier::Auto).tuning(tuning).compilation_threads(1).tier_observer(move |event| {
+            seen.lock().unwrap().push(*event);
+            if let TierEvent::Soon { .. } = event {
+                drop(passed.lock().unwrap());
+            }
+        });
         let (engine, cache, binary) = (Engine::new(&config)?, open(cache), wat::parse_str(text)?);
         let key = key(&engine, &binary);
         let again = binary.clone();
@@ -98,7 +106,7 @@ impl Run {
             Some(module) => module,
             None => Module::new_in_tiers(&engine, &cache, &key, binary)?,
         };
-        Ok(Self { module, engine, events, reads })
+        Ok(Self { module, engine, events, gate, reads })
     }
 
     fn call(&self, name: &str, argument: i32) -> Result<i32> {
@@ -297,6 +305,30 @@ fn a_young_run_does_without_the_compiler() -> Result<()> {
     second.module.engine().precompile_module(PROGRAM.as_bytes())?;
     assert_eq!(second.call("sum", 20_000)?, second.call("sum", 20_000)?);
     assert!(second.count(|event| matches!(event, TierEvent::Optimized { .. })) > 0, "{:?}", second.events);
+    Ok(())
+}
+
+/// What a run has wanted and did not get in time, the next makes at the first call, however young it is; what has not run for long counts anew.
+#[test]
+fn what_was_wanted_comes_first_in_the_next_run() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let cache = folder.path().join("cache");
+    let hurried = Tuning { budget: 0, soon_budget: 0, soon_asks: 10, ..tuning() };
+    let first = Run::start(&cache, PROGRAM, hurried.clone())?;
+    let soon = |run: &Run| run.count(|event| matches!(event, TierEvent::Soon { .. }));
+    let closed = first.gate.lock().unwrap();
+    let is_soon = || first.call("square", 3).is_ok_and(|nine| nine == 9) && soon(&first) == 1;
+    assert!(wait_until(is_soon), "{:?}", first.events);
+    let wanted = || first.count(|event| matches!(event, TierEvent::Hot { .. })) == 2;
+    assert!(wait_until(|| first.call("square", 3).is_ok_and(|nine| nine == 9) && wanted()), "{:?}", first.events);
+    assert!(first.module.keep()?);
+    drop(closed);
+
+    let young = Tuning { without_compiler: Duration::from_secs(3600), synchronous: true, ..hurried };
+    let second = Run::start(&cache, PROGRAM, young)?;
+    second.check(&["square"]);
+    assert_eq!(second.count(|event| matches!(event, TierEvent::Optimized { .. })), 1, "{:?}", second.events);
+    assert_eq!(soon(&second), 0);
     Ok(())
 }
 

@@ -118,7 +118,7 @@ fn at_once() -> Tuning {
 /// module compiled before.
 fn configs() -> [(Config, bool); 4] {
     let never = Tuning { budget: i32::MAX, ..at_once() };
-    let apart = Tuning { inlined_bytes: 0, ..at_once() };
+    let apart = Tuning { inlined_bytes: 0, inlined_host_bytes: 0, ..at_once() };
     let each = [
         (Tier::Auto, never, false),
         (Tier::Auto, at_once(), true),

@@ -251,6 +251,39 @@ fn traps_in_code_of_any_tier_say_where_they_are() {
     }
 }
 
+/// A function that is small and not hot is compiled with a hot one that calls it, for that one alone.
+#[test]
+fn units_have_copies_of_small_functions() {
+    let text = r#"(module
+        (func $down (param i32) (result i64)
+            (if (i32.lt_s (local.get 0) (i32.const 0)) (then (unreachable)))
+            (if (result i64) (local.get 0)
+                (then (i64.add (i64.const 2) (call $down (i32.sub (local.get 0) (i32.const 1)))))
+                (else (i64.const 0))))
+        (func (export "run") (param $n i32) (result i64) (local $i i32)
+            (drop (call $down (i32.const 1)))
+            (loop $l (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 1000))))
+            (call $down (local.get $n))))"#;
+    let tuning = Tuning { budget: 100, soon_asks: 0, synchronous: true, ahead: false, ..Tuning::default() };
+    let (engine, events) = engine(Tier::Auto, tuning);
+    assert_eq!(call(&engine, text, "run", 50).unwrap(), 100);
+    let error = call(&engine, text, "run", -1).unwrap_err();
+    assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::UnreachableCodeReached));
+    let trace = error.downcast_ref::<WasmBacktrace>().expect("there is a backtrace");
+    assert_eq!(trace.frames().iter().map(wasmo::FrameInfo::func_index).collect::<Vec<_>>(), [0, 1]);
+    // The copy is not the function's code: that counts on.
+    let hot: Vec<_> = events
+        .lock()
+        .unwrap()
+        .iter()
+        .filter_map(|event| match *event {
+            TierEvent::Optimized { func, functions, .. } => Some((func, functions)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(hot, [(1, 1), (1, 1)]);
+}
+
 #[test]
 fn a_recursion_without_end_overflows_in_any_tier() {
     let text = r#"(module (func $f (export "run") (param i32) (result i64)

@@ -320,11 +320,7 @@ impl Tables {
             for symbol in &object.symbols {
                 let offset = start + symbol.offset;
                 self.define(symbol.kind, offset, imported, extent)?;
-                let func = match symbol.kind {
-                    SymbolKind::Func(func) | SymbolKind::Osr(func, _) => Some(func),
-                    SymbolKind::Enter(_) | SymbolKind::Exit(_) => None,
-                };
-                self.functions.push(FunctionRange { offset, size: symbol.size, func });
+                self.functions.push(FunctionRange { offset, size: symbol.size, func: symbol.kind.func() });
             }
             // What comes before the object's first row, and thunks have none, must not be taken for what ends the object before.
             let first = object.wasm_offsets.first().filter(|row| row.code == 0);
@@ -358,9 +354,9 @@ impl Tables {
                 let position = func.position().checked_sub(imported);
                 position.and_then(|position| self.entries.get_mut(position))
             }
-            // What was left at a loop is entered anew in another run.
-            SymbolKind::Osr(..) if extent == Extent::Partial => return Ok(()),
-            SymbolKind::Osr(..) => return Err(malformed("it is one of a module in tiers")),
+            // What was left at a loop is entered anew in another run, and copies are called within their unit.
+            SymbolKind::Osr(..) | SymbolKind::Copy(_) if extent == Extent::Partial => return Ok(()),
+            SymbolKind::Osr(..) | SymbolKind::Copy(_) => return Err(malformed("it is one of a module in tiers")),
             SymbolKind::Enter(TypeIndex(ty)) => self.thunks.get_mut(ty as usize).map(|thunks| &mut thunks.enter),
             SymbolKind::Exit(TypeIndex(ty)) => self.thunks.get_mut(ty as usize).map(|thunks| &mut thunks.exit),
         };

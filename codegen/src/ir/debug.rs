@@ -26,12 +26,6 @@ impl<'ctx> DebugInfo<'ctx> {
     /// Debug information for `ir`'s module.
     pub fn new(ir: &Ir<'ctx>) -> Self {
         let module = ir.module();
-        // What makes code soon (`shim/emitter.cpp`) reads the locations itself.
-        let kind = if ir.options.quick || ir.options.soon {
-            DWARFEmissionKind::None
-        } else {
-            DWARFEmissionKind::LineTablesOnly
-        };
         for (key, value) in
             [("Debug Info Version", inkwell::debug_info::debug_metadata_version()), ("Dwarf Version", 5)]
         {
@@ -47,7 +41,8 @@ impl<'ctx> DebugInfo<'ctx> {
             "",
             0,
             "",
-            kind,
+            // What makes object files (`shim/emitter.cpp`) reads the locations itself.
+            DWARFEmissionKind::None,
             0,
             false,
             false,

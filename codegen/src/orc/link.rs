@@ -35,7 +35,7 @@ pub(crate) fn link(
                         *entry = address;
                     })
                 }
-                SymbolKind::Osr(..) => None,
+                SymbolKind::Osr(..) | SymbolKind::Copy(_) => None,
                 SymbolKind::Enter(TypeIndex(ty)) => enters.get_mut(ty as usize).map(|enter| *enter = Some(address)),
                 SymbolKind::Exit(TypeIndex(ty)) => exits.get_mut(ty as usize).map(|exit| *exit = Some(address)),
             };

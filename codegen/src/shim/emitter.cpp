@@ -1,8 +1,8 @@
-//! Code emission for lift-off code, and for optimised code that is wanted soon, where the time to compile is what counts:
+//! How object files are made:
 //!
 //! * The passes are set up once: LLVM's way, a pass manager for each module, spends a third of its time on setting it up when the module is small. A pass manager may
 //!   run over one module after the other (LLVM tests it with `llc -compile-twice`): the printer's streamer is reset at the end of each.
-//! * Passes are left out that are not worth their time (`LEFT_OUT`).
+//! * Passes are left out that are not worth their time (`USELESS`, and in code that is made soon `LEFT_OUT`).
 //! * Which operator an instruction belongs to is written by `OperatorOffsets`. LLVM's line tables say the same, and take a fifth of the time to make.
 //! * In lift-off code, calls in the wasm convention are, on x86-64, written with `swiftcc` instead of `swifttailcc`, for which the fast instruction selector gives up. Arguments and results
 //!   are at the same places, in registers. But what is called keeps fewer registers and pops a word, and `WasmCalls` sees to that.
@@ -11,6 +11,7 @@
 #include "protect.h"
 #include "llvm-c/Core.h"
 #include "llvm-c/TargetMachine.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/BinaryFormat/ELF.h"
 #include "llvm/CodeGen/AsmPrinter.h"
@@ -76,7 +77,8 @@ public:
   }
 
   void endModule() override {
-    if (rows.empty())
+    // Of thunks there is nothing to say.
+    if (none_of(rows, [](const Row &row) { return row.line != 0; }))
       return;
     MCStreamer &out = *printer.OutStreamer;
     out.switchSection(printer.OutContext.getELFSection(".wasm_offsets", ELF::SHT_PROGBITS, 0));
@@ -229,26 +231,30 @@ private:
 
 char Traps::ID = 0;
 
-/// The passes of LLVM's code generator that are left out. Together they take a third of the time that optimised code takes, and what they make of code that its producer has optimised
+/// The passes of LLVM's code generator that are left out of code that is made soon. Together they take a third of the time that optimised code takes, and what they make of code that its producer has optimised
 /// is not faster.
 constexpr StringLiteral LEFT_OUT[] = {
     // What moves values out of loops, and between blocks: they live longer then, and the register allocator pays for that.
     "loop-reduce", "canon-freeze", "consthoist", "early-machinelicm", "machinelicm", "machine-sink", "postra-machine-sink",
+    // An out-of-order processor does that itself.
+    "machine-scheduler"};
+
+/// Passes that have nothing to do, and still take time: one of them an eighth of all.
+constexpr StringLiteral USELESS[] = {
     // Of C's memcmp, which no wasm code calls.
     "mergeicmps", "expand-memcmp",
-    // An out-of-order processor does that itself.
-    "machine-scheduler",
     // No variable of a source language has a location.
     "livedebugvalues"};
 
-/// Adds passes to a pass manager, but for those that are left out.
+/// Adds passes to a pass manager, but for those that are useless, or left out of what is wanted `soon`.
 class Selection final : public legacy::PassManagerBase {
 public:
-  explicit Selection(legacy::PassManager &passes) : passes(passes) {}
+  Selection(legacy::PassManager &passes, bool soon) : passes(passes), soon(soon) {}
 
   void add(Pass *pass) override {
     const PassInfo *info = Pass::lookupPassInfo(pass->getPassID());
-    if (info && is_contained(LEFT_OUT, info->getPassArgument()))
+    StringRef name = info ? info->getPassArgument() : "";
+    if (is_contained(USELESS, name) || (soon && is_contained(LEFT_OUT, name)))
       delete pass;
     else
       passes.add(pass);
@@ -256,13 +262,14 @@ public:
 
 private:
   legacy::PassManager &passes;
+  bool soon;
 };
 
 /// The passes of `machine` that make an object file in `out`; false when it makes none. As LLVM's `addPassesToEmitFile` does, with ours added.
 bool add_passes(CodeGenTargetMachineImpl &machine, legacy::PassManager &passes, raw_pwrite_stream &out) {
   auto *info = new MachineModuleInfoWrapperPass(&machine);
   // It outlives the configuration's use of it: passes are added here only.
-  Selection selection(passes);
+  Selection selection(passes, machine.getOptLevel() < CodeGenOptLevel::Default);
   TargetPassConfig *config = machine.createPassConfig(selection);
   config->setDisableVerify(true);
   passes.add(config);

@@ -25,6 +25,8 @@ pub mod unit;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use inkwell::context::Context;
 use inkwell::module::{Linkage, Module};
 use wasmo_abi::tier::LoopIndex;
@@ -45,7 +47,7 @@ use unit::{Side, Unit};
 pub(crate) struct Partition<'a> {
     /// Defined for all to call.
     pub functions: &'a [usize],
-    /// Defined for inlining only (`available_externally`), since another partition defines them for all.
+    /// Defined for inlining, since another partition (and then they are `available_externally`), or another unit of a module in tiers (and then they are `internal`), defines them for all.
     pub copies: &'a [usize],
     /// Loops at which variants of functions begin, which are defined too.
     pub osr: &'a [(usize, LoopIndex)],
@@ -74,9 +76,15 @@ pub(crate) fn module_partition<'ctx>(
         allocations = neighbour.translate(allocations)?;
     }
     let here = partition.functions.iter().chain(partition.copies).copied().collect();
-    let unit = Unit::new((&ir, &debug), &parsed.info, here, partition.guide, neighbour.as_ref(), Side::Own);
+    // A unit of a module in tiers refers to no other.
+    let (linkage, own) = match options.tier {
+        None => (Linkage::AvailableExternally, BTreeSet::new()),
+        Some(_) => (Linkage::Internal, partition.copies.iter().copied().collect()),
+    };
+    let side = Side::Own { copies: own };
+    let unit = Unit::new((&ir, &debug), &parsed.info, here, partition.guide, neighbour.as_ref(), side);
     let own = partition.functions.iter().map(|&position| (position, Variant::Whole(Linkage::External)));
-    let copies = partition.copies.iter().map(|&position| (position, Variant::Whole(Linkage::AvailableExternally)));
+    let copies = partition.copies.iter().map(|&position| (position, Variant::Whole(linkage)));
     let osr = partition.osr.iter().map(|&(position, at)| (position, Variant::From(at)));
     for (position, variant) in own.chain(copies).chain(osr) {
         let to_validate =

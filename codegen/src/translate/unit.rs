@@ -24,10 +24,10 @@ use crate::profile::Guide;
 use super::neighbour::NeighbourUnit;
 
 /// Whose functions there are in an LLVM module.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Side<'a> {
-    /// The module's that is compiled.
-    Own,
+    /// The module's that is compiled. Copies, by their positions, are for the functions in this LLVM module only.
+    Own { copies: BTreeSet<usize> },
     /// A neighbour's, to be inlined. Their operators have lines from here on. Where its functions have entries, that is where their code is found; else it stays where it is.
     Neighbour { first_line: u32, fixed: Option<&'a ModuleCode> },
 }
@@ -72,8 +72,11 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
 
     /// The symbol of `func`.
     pub(super) fn symbol(&self, func: FuncIndex) -> String {
-        match self.side {
-            Side::Own => symbol::func(func),
+        match &self.side {
+            Side::Own { copies } => match self.info.defined_func(func) {
+                Some(position) if copies.contains(&position) => symbol::copy(func),
+                _ => symbol::func(func),
+            },
             Side::Neighbour { .. } => symbol::neighbour(func),
         }
     }
@@ -81,21 +84,21 @@ impl<'a, 'ctx> Unit<'a, 'ctx> {
     /// The line that stands for the operator at `offset`.
     pub(super) fn line(&self, offset: u32) -> u32 {
         match self.side {
-            Side::Own => offset,
+            Side::Own { .. } => offset,
             Side::Neighbour { first_line, .. } => first_line.saturating_add(offset),
         }
     }
 
     /// The position of an entity that the module defines, where no code in the LLVM module can reach it but as that: what one instance imports, its neighbour may define.
     pub fn alone(&self, defined: Option<usize>) -> Option<usize> {
-        defined.filter(|_| matches!(self.side, Side::Own))
+        defined.filter(|_| matches!(self.side, Side::Own { .. }))
     }
 
     /// Where the code of the function at `position` is, if that is known.
     pub(super) fn fixed_code(&self, position: usize) -> Option<usize> {
         match self.side {
             Side::Neighbour { fixed: Some(code), .. } => code.entry(position),
-            Side::Neighbour { fixed: None, .. } | Side::Own => None,
+            Side::Neighbour { fixed: None, .. } | Side::Own { .. } => None,
         }
     }
 

@@ -15,7 +15,7 @@ use std::time::Instant;
 use wasmo_abi::artifact::{Header, Part};
 use wasmo_abi::module::ModuleInfo;
 use wasmo_abi::table::Table;
-use wasmo_abi::tier::{Learned, Progress, Tier};
+use wasmo_abi::tier::{Learned, Progress};
 use wasmo_codegen::Object;
 use wasmo_codegen::image::PartialArtifact;
 use wasmo_runtime::artifact::Artifact;
@@ -52,15 +52,16 @@ enum Base {
 #[derive(Clone)]
 struct Piece {
     object: Arc<Object>,
-    tier: Tier,
+    /// How far it brings its functions.
+    progress: Progress,
     functions: Vec<usize>,
 }
 
-/// What is to become of the lift-off code of a function, if it has any. It must be found out before [`Learner::keep`] is called, so that what is final was published.
+/// What is to become of the code of a function that counts, if it has any. It must be found out before [`Learner::keep`] is called, so that what is final was published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outlook {
-    /// This much of its budget is left.
-    Left(i32),
+    /// It goes on counting, from here: [`Learned::left`].
+    Left(u32),
     /// It stays.
     Settled,
 }
@@ -91,20 +92,30 @@ impl Learner {
     }
 
     /// Publishes code by calling `publish`, and remembers it. Of code that two threads publish for the same function, the same is the newest here as for those who call it.
-    pub(super) fn publish(&self, object: Arc<Object>, tier: Tier, functions: Vec<usize>, publish: impl FnOnce()) {
+    pub(super) fn publish(
+        &self,
+        object: Arc<Object>,
+        progress: Progress,
+        functions: Vec<usize>,
+        publish: impl FnOnce(),
+    ) {
         let mut state = self.state();
         publish();
         if !functions.is_empty() {
-            state.pieces.push(Piece { object, tier, functions });
+            state.pieces.push(Piece { object, progress, functions });
         }
     }
 
-    /// The functions that are in lift-off code and warm, the warmest first.
+    /// The functions that are not optimised as well as they can be, and warm, the warmest first.
     pub(super) fn warm(&self, outlooks: &[Outlook], budget: u32) -> Vec<usize> {
         let rows = self.state().rows(outlooks);
-        let is_warm = |row: &Learned| row.progress == Progress::LiftOff && row.left <= budget - budget / WARM_PART;
+        let is_warm = |row: &Learned| match row.progress {
+            Progress::LiftOff => row.left <= budget - budget / WARM_PART,
+            Progress::Soon => true,
+            Progress::New | Progress::Settled | Progress::Optimized => false,
+        };
         let mut warm: Vec<_> = rows.iter().enumerate().filter(|(_, row)| is_warm(row)).collect();
-        warm.sort_by_key(|(_, row)| row.left);
+        warm.sort_by_key(|(_, row)| (row.progress != Progress::Soon, row.left));
         warm.into_iter().map(|(position, _)| position).collect()
     }
 
@@ -186,24 +197,19 @@ impl State {
     fn rows(&self, outlooks: &[Outlook]) -> Vec<Learned> {
         let mut rows = self.kept.clone();
         for piece in &self.pieces {
-            let progress = match piece.tier {
-                Tier::LiftOff => Progress::LiftOff,
-                Tier::Optimized => Progress::Optimized,
-            };
             for &position in &piece.functions {
                 if let Some(row) = rows.get_mut(position) {
-                    row.progress = progress;
+                    row.progress = piece.progress;
                 }
             }
         }
         for (row, outlook) in rows.iter_mut().zip(outlooks) {
-            if row.progress != Progress::LiftOff {
-                row.left = 0;
-                continue;
-            }
-            match *outlook {
-                Outlook::Left(left) => row.left = left.unsigned_abs(),
-                Outlook::Settled => *row = Learned { progress: Progress::Settled, left: 0 },
+            match (row.progress, outlook) {
+                (Progress::LiftOff | Progress::Soon, &Outlook::Left(left)) => row.left = left,
+                (Progress::LiftOff | Progress::Soon, Outlook::Settled) => {
+                    *row = Learned { progress: Progress::Settled, left: 0 };
+                }
+                (Progress::New | Progress::Settled | Progress::Optimized, _) => row.left = 0,
             }
         }
         rows
@@ -215,7 +221,8 @@ fn worth(rows: impl Iterator<Item = Learned>) -> usize {
     rows.map(|row| match row.progress {
         Progress::New => 0,
         Progress::LiftOff | Progress::Settled => 1,
-        Progress::Optimized => 2,
+        Progress::Soon => 2,
+        Progress::Optimized => 3,
     })
     .sum()
 }

@@ -1,7 +1,7 @@
 //! Making modules in tiers: of a binary, late ones, and such as go on with what earlier runs have compiled.
 
 use super::learner::Learner;
-use super::module::{InTiers, Shared, Stage};
+use super::module::{InTiers, Shared, State};
 use super::source::{LazySource, ReadBinary};
 use super::{Tier, TierEvent, thunks};
 use crate::artifact::Origin;
@@ -13,7 +13,7 @@ use std::time::Instant;
 use wasmo_abi::code::ModuleCode;
 use wasmo_abi::module::ModuleInfo;
 use wasmo_abi::table::{Bytes, Table};
-use wasmo_abi::tier::{Learned, Progress};
+use wasmo_abi::tier::Progress;
 use wasmo_codegen::{Counters, Source};
 use wasmo_runtime::artifact::Artifact;
 use wasmo_runtime::tier::{Entries, Tiers};
@@ -36,7 +36,7 @@ pub(crate) fn in_tiers(engine: &Engine, binary: Vec<u8>, place: Option<(&Cache, 
     let tier = if counts { Tier::LiftOff } else { engine.config().tier };
     let counters = source.counters().map_or(0, Counters::words);
     let entries = Entries::with_counters(count, budget(engine, tier), counters)?;
-    let shared = Shared::new(engine, tier, source.into(), vec![Stage::New; count], learner, None);
+    let shared = Shared::new(engine, tier, source.into(), State::new(count), learner, None);
     Ok(module(engine, info, code, bytes, entries, shared))
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn late(engine: &Engine, tier: Tier, binary: &[u8], ration: Ration) -
     ration.take(entries.code_size())?;
     ration.spend(wasmo_abi::tier::Tier::LiftOff, started.elapsed());
     ration.check_time(wasmo_abi::tier::Tier::LiftOff)?;
-    let shared = Shared::new(engine, tier, source.into(), vec![Stage::New; count], None, Some(ration));
+    let shared = Shared::new(engine, tier, source.into(), State::new(count), None, Some(ration));
     let tiers = Tiers { entries, compiler: Box::new(InTiers(Arc::clone(&shared))) };
     let thunks = vec![None; info.types.len()];
     let code = ModuleCode { entries: Table::default(), base: 0, thunks, units: Vec::new(), owner: Arc::new(()) };
@@ -78,28 +78,30 @@ pub(crate) fn resumed(
     let learned = artifact.learned()?;
     let tier = engine.config().tier;
     let entries = Entries::new(learned.len(), budget(engine, tier))?;
-    let stage = |row: Learned| match row.progress {
-        Progress::New => Stage::New,
-        Progress::LiftOff => Stage::LiftOff,
-        Progress::Settled | Progress::Optimized => Stage::Final,
-    };
-    let (mut lift_off, mut optimized) = (0, 0);
+    let tuning = &engine.config().tuning;
+    let (mut lift_off, mut soon, mut optimized) = (0, 0, 0);
     for (position, row) in learned.iter().enumerate() {
-        match row.progress {
+        let budget = match row.progress {
             Progress::New => continue,
-            Progress::LiftOff | Progress::Settled => lift_off += 1,
-            Progress::Optimized => optimized += 1,
-        }
-        let left = if row.progress == Progress::LiftOff { row.left } else { u32::MAX };
-        entries.set_budget(position, i32::try_from(left).unwrap_or(i32::MAX));
+            Progress::LiftOff => i32::try_from(row.left).unwrap_or(i32::MAX),
+            Progress::Soon if row.left == 0 => 0,
+            Progress::Soon => tuning.soon_budget,
+            Progress::Settled | Progress::Optimized => i32::MAX,
+        };
+        *match row.progress {
+            Progress::New | Progress::LiftOff | Progress::Settled => &mut lift_off,
+            Progress::Soon => &mut soon,
+            Progress::Optimized => &mut optimized,
+        } += 1;
+        entries.set_budget(position, budget);
     }
     let source = LazySource::later(Arc::clone(read), artifact.header().wasm);
+    let state = State::resumed(&learned, tuning);
     let learner = Learner::resumed(place.0, place.1, artifact, &learned);
-    let stages = learned.iter().map(stage).collect();
-    let shared = Shared::new(engine, tier, source, stages, Some(learner), None);
+    let shared = Shared::new(engine, tier, source, state, Some(learner), None);
     let tiers = Tiers { entries, compiler: Box::new(InTiers(Arc::clone(&shared))) };
     let runtime = artifact.load_in_tiers(engine.types(), tiers)?;
-    shared.report(&TierEvent::Resumed { lift_off, optimized, code: runtime.code_size() });
+    shared.report(&TierEvent::Resumed { lift_off, soon, optimized, code: runtime.code_size() });
     let origin = Origin::Tiers { shared, artifact: Some(Arc::clone(artifact)) };
     Ok(Module::from_runtime(engine.clone(), runtime, origin))
 }

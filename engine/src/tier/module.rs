@@ -21,7 +21,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use wasmo_abi::artifact::checksum;
-use wasmo_abi::tier::{Asking, LoopIndex, Onward};
+use wasmo_abi::table::Table;
+use wasmo_abi::tier::{Asking, Learned, LoopIndex, Onward, Progress};
 use wasmo_codegen::{Callees, NewCode, Observer, PlacedCode, Request, Source};
 use wasmo_runtime::Failure;
 use wasmo_runtime::code_memory::CodePiece;
@@ -79,7 +80,7 @@ struct Asked {
 
 /// What changes as the module runs.
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     stages: Vec<Stage>,
     /// By the function and the loop.
     variants: HashMap<(usize, LoopIndex), Variant>,
@@ -87,6 +88,29 @@ struct State {
     asked: HashMap<usize, Asked>,
     /// How much code is wanted that waits to be made: of functions as a whole, and of variants.
     heats: HashMap<(usize, Option<LoopIndex>), Arc<Heat>>,
+}
+
+impl State {
+    /// Of so many functions, none of which has code.
+    pub(super) fn new(functions: usize) -> Self {
+        Self { stages: vec![Stage::New; functions], ..Self::default() }
+    }
+
+    /// Of functions of which earlier runs have learned this.
+    pub(super) fn resumed(learned: &Table<Learned>, tuning: &Tuning) -> Self {
+        let stage = |row: Learned| match row.progress {
+            Progress::New => Stage::New,
+            Progress::LiftOff => Stage::LiftOff,
+            Progress::Soon => Stage::Soon,
+            Progress::Settled | Progress::Optimized => Stage::Final,
+        };
+        let asked = |(position, row): (usize, Learned)| {
+            let times = tuning.soon_asks.saturating_sub(row.left);
+            (row.progress == Progress::Soon).then_some((position, Asked { times, ..Asked::default() }))
+        };
+        let asked = learned.iter().enumerate().filter_map(asked).collect();
+        Self { stages: learned.iter().map(stage).collect(), asked, ..Self::default() }
+    }
 }
 
 /// What the functions of one module have in common: the runtime's and the workers' view of it.
@@ -145,7 +169,7 @@ impl Shared {
         engine: &Engine,
         tier: Tier,
         source: LazySource,
-        stages: Vec<Stage>,
+        state: State,
         learner: Option<Learner>,
         ration: Option<Ration>,
     ) -> Arc<Self> {
@@ -155,7 +179,7 @@ impl Shared {
             source,
             tuning: engine.config().tuning.clone(),
             optimizes: tier == Tier::Auto,
-            state: Mutex::new(State { stages, ..State::default() }),
+            state: Mutex::new(state),
             lifted_off: Condvar::new(),
             learner,
             kept: Mutex::default(),
@@ -223,16 +247,23 @@ impl Shared {
         learner.map_or_else(Vec::new, |learner| learner.warm(&self.outlooks(module), self.tuning.budget.unsigned_abs()))
     }
 
-    /// What is to become of the functions that are in lift-off code.
+    /// What is to become of the functions that are not as good as they can be.
     fn outlooks(&self, module: &RuntimeModule) -> Vec<Outlook> {
         let Some(entries) = entries(module) else { return Vec::new() };
+        let state = self.state();
         let outlook = |(position, stage): (usize, &Stage)| match stage {
-            Stage::New | Stage::LiftingOff | Stage::LiftOff => Outlook::Left(entries.budget(position).max(0)),
-            // Code that was made soon is kept like lift-off code: it counts.
-            Stage::Postponed | Stage::Hot | Stage::Optimizing | Stage::Soon | Stage::Improving => Outlook::Left(0),
+            Stage::New | Stage::LiftingOff | Stage::LiftOff => {
+                Outlook::Left(entries.budget(position).max(0).unsigned_abs())
+            }
+            Stage::Postponed | Stage::Hot | Stage::Optimizing | Stage::Improving => Outlook::Left(0),
+            // What a run has asked for without getting it, the next has from its beginning on; what did not run so often is counted anew.
+            Stage::Soon => {
+                let has_asked = state.asked.get(&position).is_some_and(|asked| asked.times >= self.tuning.soon_asks);
+                Outlook::Left(if has_asked { 0 } else { self.tuning.soon_asks })
+            }
             Stage::Final => Outlook::Settled,
         };
-        self.state().stages.iter().enumerate().map(outlook).collect()
+        state.stages.iter().enumerate().map(outlook).collect()
     }
 
     /// Optimises these functions, as far as they are in lift-off code, and keeps them. What is not done after `limit` stays in lift-off code for good.
@@ -282,7 +313,7 @@ impl Shared {
         }
     }
 
-    /// Makes code the newest of its functions. Code that was made `soon` is kept as lift-off code is: the next run finds out whether it is to be optimised better.
+    /// Makes code the newest of its functions.
     fn publish(&self, module: &RuntimeModule, tier: wasmo_abi::tier::Tier, soon: bool, new: Made) {
         let PlacedCode { unit, functions, osr, object, .. } = new.code;
         let variants: Vec<_> = osr.iter().map(|&(_, at, address)| (at, address)).collect();
@@ -293,8 +324,12 @@ impl Shared {
         match &self.learner {
             Some(learner) => {
                 let positions = functions.iter().map(|&(position, _)| position).collect();
-                let kept_as = if soon { wasmo_abi::tier::Tier::LiftOff } else { tier };
-                learner.publish(object, kept_as, positions, publish);
+                let progress = match tier {
+                    _ if soon => Progress::Soon,
+                    wasmo_abi::tier::Tier::LiftOff => Progress::LiftOff,
+                    wasmo_abi::tier::Tier::Optimized => Progress::Optimized,
+                };
+                learner.publish(object, progress, positions, publish);
             }
             None => publish(),
         }
@@ -452,7 +487,15 @@ impl Shared {
         let started = Instant::now();
         let tier = wasmo_abi::tier::Tier::LiftOff;
         let (functions_made, osr, callees) = (functions.to_vec(), Vec::new(), Callees::new());
-        let made = self.make(&Request { tier, soon: false, functions: functions_made, osr, callees, neighbour: None });
+        let made = self.make(&Request {
+            tier,
+            soon: false,
+            functions: functions_made,
+            copies: Vec::new(),
+            osr,
+            callees,
+            neighbour: None,
+        });
         self.end_lift_off(module, functions, made, started, waited)
     }
 

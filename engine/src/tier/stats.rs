@@ -12,7 +12,9 @@ pub enum TierEvent {
     Resumed {
         /// How many functions have lift-off code.
         lift_off: usize,
-        /// How many are optimised.
+        /// How many have optimised code that was made soon.
+        soon: usize,
+        /// How many are optimised as well as they can be.
         optimized: usize,
         /// Bytes of machine code.
         code: usize,
@@ -82,8 +84,11 @@ impl fmt::Display for TierEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let milliseconds = |took: Duration| took.as_secs_f64() * 1000.0;
         match *self {
-            Self::Resumed { lift_off, optimized, code } => {
-                write!(f, "resumed with {lift_off} functions lifted off, {optimized} optimized ({code} bytes)")
+            Self::Resumed { lift_off, soon, optimized, code } => {
+                write!(
+                    f,
+                    "resumed with {lift_off} functions lifted off, {soon} made soon, {optimized} optimized ({code} bytes)"
+                )
             }
             Self::LiftOff { func, functions, code, took, waited } => {
                 let how = if waited { "lift-off" } else { "ahead" };
@@ -113,6 +118,8 @@ impl fmt::Display for TierEvent {
 pub struct TierStats {
     /// Functions whose lift-off code earlier runs have made.
     pub kept_lift_off: u64,
+    /// Functions whose code earlier runs have made that was optimised soon.
+    pub kept_soon: u64,
     /// Functions whose optimised code earlier runs have made.
     pub kept_optimized: u64,
     /// Bytes of code that earlier runs have made.
@@ -149,6 +156,7 @@ pub struct TierStats {
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
     kept_lift_off: AtomicU64,
+    kept_soon: AtomicU64,
     kept_optimized: AtomicU64,
     kept_bytes: AtomicU64,
     lift_off_functions: AtomicU64,
@@ -174,8 +182,9 @@ impl Stats {
         };
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         match *event {
-            TierEvent::Resumed { lift_off, optimized, code } => {
+            TierEvent::Resumed { lift_off, soon, optimized, code } => {
                 add(&self.kept_lift_off, lift_off as u64);
+                add(&self.kept_soon, soon as u64);
                 add(&self.kept_optimized, optimized as u64);
                 add(&self.kept_bytes, code as u64);
             }
@@ -207,6 +216,7 @@ impl Stats {
         let time = |counter: &AtomicU64| Duration::from_nanos(value(counter));
         TierStats {
             kept_lift_off: value(&self.kept_lift_off),
+            kept_soon: value(&self.kept_soon),
             kept_optimized: value(&self.kept_optimized),
             kept_bytes: value(&self.kept_bytes),
             lift_off_functions: value(&self.lift_off_functions),

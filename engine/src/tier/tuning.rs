@@ -20,9 +20,12 @@ pub struct Tuning {
     pub soon_asks: u32,
     /// A callee of a hot function is optimised together with it when it has used up one in so many parts of its own budget; then it can be inlined.
     pub warm_part: i32,
-    /// A callee with a body of no more bytes is optimised together with each hot function that calls it, warm or not and even if it was optimised before, so that it can be inlined.
+    /// Of a callee with a body of no more bytes, each unit with a function that calls it gets a copy that can be inlined, warm or not and even if it was optimised before. Larger ones LLVM rarely
+    /// inlines: then all that it brings is compiled again with each.
     pub inlined_bytes: usize,
-    /// The most bytes of such bodies in a unit, since each is compiled again with every function that calls it.
+    /// Likewise, of a function of a late module's host instance. Guests that generate code want it as good as it can be, at once.
+    pub inlined_host_bytes: usize,
+    /// The most bytes of bodies of either kind in a unit.
     pub inlined_unit_bytes: usize,
     /// The most bytes of bodies that are optimised together.
     pub unit_bytes: usize,
@@ -38,8 +41,9 @@ pub struct Tuning {
     pub small_module: usize,
     /// Whether threads in the background compile functions before they are called, in the order in which calls to them stand in the code.
     pub ahead: bool,
-    /// How long a run that goes on with what earlier runs have compiled does without LLVM, unless a function has no code that is made without. It takes long to load, and slows a guest on another
-    /// thread down meanwhile: a program that is over by then is better optimised afterwards ([`crate::Module::optimize`]).
+    /// How long a run that goes on with what earlier runs have compiled does without LLVM, unless a function has no code that is made without, or code that was made soon wants better code: an earlier
+    /// run was long enough for that, or this one computes. LLVM takes long to load, and slows a guest on another thread down meanwhile: a program that is over by then is better optimised
+    /// afterwards ([`crate::Module::optimize`]).
     pub without_compiler: Duration,
     /// How long nothing was compiled for a guest before what was learned is kept while the program runs: it may be killed. What is learned from then on would not be worth much.
     pub quiet: Duration,
@@ -57,7 +61,8 @@ impl Default for Tuning {
             soon_budget: 50_000,
             soon_asks: 40,
             warm_part: 8,
-            inlined_bytes: 400,
+            inlined_bytes: 100,
+            inlined_host_bytes: 400,
             inlined_unit_bytes: 2 << 10,
             unit_bytes: 16 << 10,
             optimized_bytes: 128 << 10,

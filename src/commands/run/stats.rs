@@ -147,10 +147,14 @@ fn write_tiers(f: &mut fmt::Formatter<'_>, tiers: &wasmo::TierStats) -> fmt::Res
     if *tiers == wasmo::TierStats::default() {
         return Ok(());
     }
-    let kept = tiers.kept_lift_off + tiers.kept_optimized;
+    let kept = tiers.kept_lift_off + tiers.kept_soon + tiers.kept_optimized;
     if kept > 0 {
-        let (optimized, bytes) = (tiers.kept_optimized, tiers.kept_bytes);
-        writeln!(f, "{:<12}{kept:>12} functions, {optimized} of them optimized, {bytes} bytes", "from cache")?;
+        let (soon, optimized, bytes) = (tiers.kept_soon, tiers.kept_optimized, tiers.kept_bytes);
+        writeln!(
+            f,
+            "{:<12}{kept:>12} functions, {soon} of them soon, {optimized} optimized, {bytes} bytes",
+            "from cache"
+        )?;
     }
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
     let mut line = |name: &str, functions: u64, bytes: u64, time: Duration| {

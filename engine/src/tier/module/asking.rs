@@ -67,7 +67,7 @@ impl Shared {
     /// What is to be made for code that was made soon and asks likewise. Such code had been entered `entered` times.
     fn wanted_better(&self, state: &mut State, position: usize, at: Option<LoopIndex>, entered: u32) -> Option<Wanted> {
         let stage = *state.stages.get(position)?;
-        // Code of an earlier run, which it has kept, is at the stage of lift-off code.
+        // When a unit that it was in could not be compiled, it is at the stage of lift-off code.
         let whole = matches!(stage, Stage::Soon | Stage::LiftOff);
         if whole {
             let asked = state.asked.entry(position).or_default();
@@ -115,8 +115,9 @@ impl Shared {
             entries.set_budget(position, if settled { i32::MAX } else { self.next_budget(asking.soon) });
             return None;
         };
-        if self.is_too_young() {
-            if wanted.whole && !asking.soon {
+        // What runs so long is worth it, or was worth it to an earlier run.
+        if !asking.soon && self.is_too_young() {
+            if wanted.whole {
                 state.stages[position] = Stage::Postponed;
             }
             entries.set_budget(position, self.next_budget(asking.soon));

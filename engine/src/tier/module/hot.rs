@@ -25,6 +25,8 @@ pub(super) struct Wanted {
 struct HotUnit<'a> {
     /// The functions, by their positions; the hot one first.
     functions: Vec<usize>,
+    /// What is there to be inlined.
+    copies: Vec<usize>,
     /// What their calls through tables are guessed to call.
     callees: Callees,
     /// The instance that a late module was added to, with its functions that may be inlined.
@@ -34,7 +36,7 @@ struct HotUnit<'a> {
 impl HotUnit<'_> {
     /// A function alone.
     fn of_one(position: usize) -> Self {
-        Self { functions: vec![position], callees: Callees::new(), neighbour: None }
+        Self { functions: vec![position], copies: Vec::new(), callees: Callees::new(), neighbour: None }
     }
 }
 
@@ -57,7 +59,6 @@ impl Shared {
         }
         if whole && let Some(stage @ Stage::Improving) = state.stages.get_mut(position) {
             *stage = Stage::Soon;
-            state.asked.remove(&position);
             return None;
         }
         whole.then_some(Wanted { at: None, ..wanted })
@@ -67,7 +68,7 @@ impl Shared {
     pub(super) fn optimize(self: &Arc<Self>, module: &RuntimeModule, wanted: Wanted) {
         let Wanted { position, whole, at, soon } = wanted;
         let started = Instant::now();
-        let HotUnit { mut functions, callees, neighbour } =
+        let HotUnit { mut functions, copies, callees, neighbour } =
             if soon { HotUnit::of_one(position) } else { self.hot_unit(module, position) };
         // Of a unit that cannot be compiled, so many functions are tried again.
         let least = usize::from(whole);
@@ -77,10 +78,12 @@ impl Shared {
         let osr: Vec<_> = at.map(|at| (position, at)).into_iter().collect();
         let tier = wasmo_abi::tier::Tier::Optimized;
         self.mark(&functions, Stage::Optimizing);
-        let mut request = Request { tier, soon, functions: functions.clone(), osr: osr.clone(), callees, neighbour };
+        let mut request =
+            Request { tier, soon, functions: functions.clone(), copies, osr: osr.clone(), callees, neighbour };
         let mut made = self.make(&request);
-        if made.is_err() && (functions.len() > least || request.neighbour.is_some()) {
+        if made.is_err() && (functions.len() > least || !request.copies.is_empty() || request.neighbour.is_some()) {
             request.neighbour = None;
+            request.copies.clear();
             self.mark(&functions.split_off(least.min(functions.len())), Stage::LiftOff);
             request.functions.clone_from(&functions);
             made = self.make(&request);
@@ -138,20 +141,20 @@ impl Shared {
         }
     }
 
-    /// The function at `position` and those that it calls, directly or through one another, and that are warm or small, so that they can be inlined; they are marked. Small ones are
-    /// compiled once more with each function that calls them. With them come guesses of what their calls through tables call, which is called often likewise. Of the functions of
+    /// The function at `position` and those that it calls, directly or through one another: warm ones, which are marked, are compiled with it, and small ones are there to be inlined.
+    /// With them come guesses of what their calls through tables call, which is called often likewise. Of the functions of
     /// a late module's host instance, small ones come with them, to be inlined; calls of others are direct.
     fn hot_unit(&self, module: &RuntimeModule, position: usize) -> HotUnit<'_> {
-        let (mut functions, mut guesses) = (vec![position], Callees::new());
+        let (mut functions, mut copies, mut guesses) = (vec![position], Vec::new(), Callees::new());
         let (Some(entries), Ok(source)) = (entries(module), self.source.get()) else {
-            return HotUnit { functions, callees: guesses, neighbour: None };
+            return HotUnit::of_one(position);
         };
         let host = self.host.get();
         let mut of_host = Vec::new();
         let (mut bytes, mut inlined) = (source.body_size(position), 0);
         let warm = self.tuning.budget - self.tuning.budget / self.tuning.warm_part.max(1);
-        let mut next = 0;
-        while let Some(&caller) = functions.get(next) {
+        let (mut callers, mut next) = (vec![position], 0);
+        while let Some(&caller) = callers.get(next) {
             next += 1;
             let mut callees = source.callees(caller);
             for call in source.calls_through_tables(caller) {
@@ -169,7 +172,7 @@ impl Shared {
             }
             for callee in callees {
                 let size = source.body_size(callee);
-                if functions.contains(&callee) || bytes + size > self.tuning.unit_bytes {
+                if callers.contains(&callee) || bytes + size > self.tuning.unit_bytes {
                     continue;
                 }
                 let small = size <= self.tuning.inlined_bytes && inlined + size <= self.tuning.inlined_unit_bytes;
@@ -178,33 +181,34 @@ impl Shared {
                 match state.stages.get_mut(callee) {
                     Some(stage @ (Stage::LiftOff | Stage::Postponed)) if entries.budget(callee) <= warm => {
                         *stage = Stage::Hot;
+                        functions.push(callee);
                     }
                     Some(stage @ Stage::Soon)
-                        if small || asked >= self.tuning.soon_asks / self.tuning.warm_part.unsigned_abs().max(1) =>
+                        if asked >= self.tuning.soon_asks / self.tuning.warm_part.unsigned_abs().max(1) =>
                     {
                         *stage = Stage::Improving;
+                        functions.push(callee);
                     }
-                    Some(stage @ (Stage::LiftOff | Stage::Postponed)) if small => {
-                        *stage = Stage::Hot;
+                    Some(Stage::LiftOff | Stage::Postponed | Stage::Soon | Stage::Final) if small => {
                         inlined += size;
+                        copies.push(callee);
                     }
-                    Some(Stage::Final) if small => inlined += size,
                     _ => continue,
                 }
                 drop(state);
                 bytes += size;
-                functions.push(callee);
+                callers.push(callee);
             }
         }
         let mut budget = self.tuning.inlined_unit_bytes;
         let mut to_inline = Vec::new();
         for callee in of_host {
             let size = host.map_or(usize::MAX, |host| host.body_size(callee));
-            if !to_inline.contains(&callee) && size <= self.tuning.inlined_bytes.min(budget) {
+            if !to_inline.contains(&callee) && size <= self.tuning.inlined_host_bytes.min(budget) {
                 budget -= size;
                 to_inline.push(callee);
             }
         }
-        HotUnit { functions, callees: guesses, neighbour: host.map(|host| host.neighbour(to_inline)) }
+        HotUnit { functions, copies, callees: guesses, neighbour: host.map(|host| host.neighbour(to_inline)) }
     }
 }
