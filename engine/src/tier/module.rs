@@ -256,11 +256,8 @@ impl Shared {
                 Outlook::Left(entries.budget(position).max(0).unsigned_abs())
             }
             Stage::Postponed | Stage::Hot | Stage::Optimizing | Stage::Improving => Outlook::Left(0),
-            // What a run has asked for without getting it, the next has from its beginning on; what did not run so often is counted anew.
-            Stage::Soon => {
-                let has_asked = state.asked.get(&position).is_some_and(|asked| asked.times >= self.tuning.soon_asks);
-                Outlook::Left(if has_asked { 0 } else { self.tuning.soon_asks })
-            }
+            // What is warm by now the next run improves as soon as it can; what did not run so often is counted anew.
+            Stage::Soon => Outlook::Left(if self.is_warm(&state, position) { 0 } else { self.tuning.soon_asks }),
             Stage::Final => Outlook::Settled,
         };
         state.stages.iter().enumerate().map(outlook).collect()
@@ -297,9 +294,15 @@ impl Shared {
         self.keep(module)
     }
 
-    /// Whether the run goes on with what earlier runs have compiled, has not needed the compiler so far, and is not old enough for it to be worth having.
+    /// Whether the run goes on with what earlier runs have compiled, has not needed the compiler so far, and is not old enough for it to be worth having for lift-off code.
     fn is_too_young(&self) -> bool {
         self.begun.is_some_and(|begun| begun.elapsed() < self.tuning.without_compiler) && !self.engine.has_used_llvm()
+    }
+
+    /// Whether the code of this function that was made soon has asked so often that it may as well be improved when there is an occasion.
+    fn is_warm(&self, state: &State, position: usize) -> bool {
+        let asked = state.asked.get(&position).map_or(0, |asked| asked.times);
+        asked >= self.tuning.soon_asks / self.tuning.warm_part.unsigned_abs().max(1)
     }
 
     /// Moves a function from one stage to another, unless it is at a third.

@@ -18,7 +18,7 @@ pub struct Tuning {
     pub soon_budget: i32,
     /// How often it asks before better code is made. 0: no code is made soon, hot functions are optimised as well as they can be at once.
     pub soon_asks: u32,
-    /// A callee of a hot function is optimised together with it when it has used up one in so many parts of its own budget; then it can be inlined.
+    /// A callee of a hot function is optimised together with it when it has used up one in so many parts of its own budget, or of its asks; then it can be inlined.
     pub warm_part: i32,
     /// Of a callee with a body of no more bytes, each unit with a function that calls it gets a copy that can be inlined, warm or not and even if it was optimised before. Larger ones LLVM rarely
     /// inlines: then all that it brings is compiled again with each.
@@ -59,7 +59,7 @@ impl Default for Tuning {
             budget: 3_000,
             budget_while_waiting: 1_000,
             soon_budget: 50_000,
-            soon_asks: 40,
+            soon_asks: 80,
             warm_part: 8,
             inlined_bytes: 100,
             inlined_host_bytes: 400,

@@ -177,15 +177,13 @@ impl Shared {
                 }
                 let small = size <= self.tuning.inlined_bytes && inlined + size <= self.tuning.inlined_unit_bytes;
                 let mut state = self.state();
-                let asked = state.asked.get(&callee).map_or(0, |asked| asked.times);
+                let warm_soon = self.is_warm(&state, callee);
                 match state.stages.get_mut(callee) {
                     Some(stage @ (Stage::LiftOff | Stage::Postponed)) if entries.budget(callee) <= warm => {
                         *stage = Stage::Hot;
                         functions.push(callee);
                     }
-                    Some(stage @ Stage::Soon)
-                        if asked >= self.tuning.soon_asks / self.tuning.warm_part.unsigned_abs().max(1) =>
-                    {
+                    Some(stage @ Stage::Soon) if warm_soon => {
                         *stage = Stage::Improving;
                         functions.push(callee);
                     }
