@@ -31,6 +31,7 @@ mod unit;
 
 pub use compiler::{CompiledModule, Compiler, Observer, Print};
 pub use error::{Error, ErrorKind};
+pub use llvm::llvm_failure;
 pub use neighbour::Neighbour;
 pub use object::Object;
 pub use parse::{parse, validate, validate_single_memory};

@@ -31,12 +31,14 @@ unsafe extern "C" {
     safe static SLOTS: [AtomicPtr<libc::c_void>; COUNT];
 }
 
+/// What came of loading LLVM, once it was needed.
+static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
+
 /// Loads LLVM, if it is not there yet. Threads may call it at the same time; after it has succeeded, LLVM may be called.
 ///
 /// # Errors
 /// `Unsupported` when the library cannot be loaded, or is not the one that wasmo was built for; then it will not be tried again.
 pub(crate) fn load() -> Result<(), Error> {
-    static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
     LOADED
         .get_or_init(|| {
             let started = std::time::Instant::now();
@@ -44,8 +46,18 @@ pub(crate) fn load() -> Result<(), Error> {
             tracing::debug!(elapsed = ?started.elapsed(), "LLVM loaded");
             result
         })
-        .clone()
-        .map_err(|why| Error::new(ErrorKind::Unsupported, format!("LLVM 22, which compiles, cannot be loaded: {why}")))
+        .as_ref()
+        .copied()
+        .map_err(|why| unsupported(why))
+}
+
+/// Why LLVM could not be loaded, once it was needed.
+pub fn llvm_failure() -> Option<Error> {
+    LOADED.get()?.as_ref().err().map(|why| unsupported(why))
+}
+
+fn unsupported(why: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("LLVM 22, which compiles, cannot be loaded: {why}"))
 }
 
 /// Whether LLVM's library lies where it was when wasmo was built. If not, it may be where the system keeps libraries: loading it tells.

@@ -146,6 +146,13 @@ impl Engine {
         self.inner.compiler.get().is_some_and(Compiler::has_used_llvm)
     }
 
+    /// Why LLVM cannot be loaded, once this process needed it: functions stay in the code that is made without it then, however hot they are. Where there is no LLVM, making a module fails;
+    /// this is about a library that turns out to be damaged.
+    #[cfg(feature = "compiler")]
+    pub fn llvm_failure() -> Option<crate::Error> {
+        wasmo_codegen::llvm_failure().map(|error| crate::CompileError::from(error).into())
+    }
+
     /// The threads that compile late modules.
     #[cfg(feature = "compiler")]
     pub(crate) fn workers(&self) -> &crate::late_link::Workers {

@@ -116,7 +116,12 @@ fn execute(args: &RunArgs, file: &Path, guest_args: &[String], stop: &Stop, stat
         Ok(()) => result,
     };
     #[cfg(feature = "compiler")]
-    stats.set_tiers(engine.tier_stats());
+    {
+        stats.set_tiers(engine.tier_stats());
+        if let Some(error) = wasmo::Engine::llvm_failure() {
+            note(&format!("warning: nothing could be optimised: {error:#}\n"));
+        }
+    }
     let failed = result.as_ref().is_err_and(|error| error.downcast_ref() != Some(&I32Exit(0)));
     if failed && store.data().budget.refused() {
         note(&format!("note: {}\n", store.data().budget));

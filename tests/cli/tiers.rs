@@ -164,6 +164,26 @@ fn warm_functions_are_optimised_in_the_background() {
     }
 }
 
+/// Without LLVM a program runs, as slowly as that is; but who has a damaged one is told.
+#[test]
+fn damage_to_llvm_is_told() {
+    let hot = r#"(module (memory (export "memory") 1)
+        (func (export "_start") (local $n i32)
+            (local.set $n (i32.const 100000000))
+            (loop $again (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"#;
+    let folder = Folder::new(&[("hot.wat", hot), ("libLLVM.so.22.1", "a library")]);
+    let run = |args: &[&str]| {
+        let mut command = folder.command(args);
+        command.env("LD_LIBRARY_PATH", folder.path()).stdin(Stdio::null());
+        finish(command)
+    };
+    run(&["run", "hot.wat"])
+        .gives(0, "")
+        .says(&["warning: nothing could be optimised: ", "libLLVM.so.22.1: file too short"]);
+    run(&["run", "--tier", "optimized", "hot.wat"]).gives(1, "").says(&["libLLVM.so.22.1: file too short"]);
+    run(&["run", "--tier", "lift-off", "hot.wat"]).gives(0, "").quietly();
+}
+
 #[test]
 fn a_profiler_finds_the_names_of_what_was_compiled() {
     let folder = Folder::new(&[("two.wat", &two_ways())]);

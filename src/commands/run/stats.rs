@@ -152,7 +152,7 @@ fn write_tiers(f: &mut fmt::Formatter<'_>, tiers: &wasmo::TierStats) -> fmt::Res
         let (soon, optimized, bytes) = (tiers.kept_soon, tiers.kept_optimized, tiers.kept_bytes);
         writeln!(
             f,
-            "{:<12}{kept:>12} functions, {soon} of them soon, {optimized} optimized, {bytes} bytes",
+            "{:<12}{kept:>12} functions, {optimized} of them optimized, {soon} soon, {bytes} bytes",
             "from cache"
         )?;
     }
