@@ -324,6 +324,12 @@ fn what_was_wanted_comes_first_in_the_next_run() -> Result<()> {
     assert!(first.module.keep()?);
     drop(closed);
 
+    // What there is no time for between runs is not tried again.
+    let between = Run::start(&cache, PROGRAM, hurried.clone())?;
+    assert_eq!(between.module.warm_functions(), [0]);
+    between.module.optimize(&[0], Duration::ZERO)?;
+    assert!(between.module.warm_functions().is_empty());
+
     let young = Tuning { without_compiler: Duration::from_secs(3600), synchronous: true, ..hurried };
     let second = Run::start(&cache, PROGRAM, young)?;
     second.check(&["square"]);

@@ -263,7 +263,7 @@ impl Shared {
         state.stages.iter().enumerate().map(outlook).collect()
     }
 
-    /// Optimises these functions, as far as they are in lift-off code, and keeps them. What is not done after `limit` stays in lift-off code for good.
+    /// Optimises these functions, as far as that was not done, and keeps them. What is not done after `limit` stays as it is for good.
     ///
     /// # Errors
     /// As [`Shared::keep`].
@@ -288,8 +288,8 @@ impl Shared {
         }
         workers.settle(limit);
         for &function in functions {
-            let _ =
-                [Stage::LiftOff, Stage::Hot, Stage::Optimizing].map(|stage| self.take(function, stage, Stage::Final));
+            let unfinished = [Stage::LiftOff, Stage::Hot, Stage::Optimizing, Stage::Soon, Stage::Improving];
+            let _ = unfinished.map(|stage| self.take(function, stage, Stage::Final));
         }
         self.keep(module)
     }
