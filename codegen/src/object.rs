@@ -84,7 +84,8 @@ impl SymbolKind {
         }
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    /// What a symbol of this name names.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         let ty = |prefix| Some(TypeIndex(name.strip_prefix(prefix)?.parse().ok()?));
         symbol::parse_func(name)
             .map(Self::Func)

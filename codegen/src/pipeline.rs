@@ -4,6 +4,7 @@
 //! [`Pipeline::emit`] turns into one object with a single text section.
 
 use crate::error::Error;
+use crate::object::SymbolKind;
 use crate::shim::{self, WasmoPollLayout, WasmoStop};
 use inkwell::memory_buffer::MemoryBuffer;
 use inkwell::module::{Linkage, Module};
@@ -15,7 +16,6 @@ use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 use wasmo_abi::builtin::{Builtin, VmBuiltins};
-use wasmo_abi::symbol;
 use wasmo_abi::tunables::{OptLevel, Tunables};
 use wasmo_abi::vm::{VmContext, VmExecContext};
 
@@ -156,9 +156,7 @@ fn insert_epoch_polls(module: &Module<'_>) {
     for function in module.get_functions() {
         // Thunks have no loops, and no instance's context to call the helper with; copies for inlining are not emitted.
         let emitted = function.count_basic_blocks() > 0 && function.get_linkage() != Linkage::AvailableExternally;
-        let of_wasm = |name: &str| {
-            symbol::parse_func(name).or_else(|| symbol::parse_copy(name)).is_some() || symbol::parse_osr(name).is_some()
-        };
+        let of_wasm = |name: &str| SymbolKind::parse(name).and_then(SymbolKind::func).is_some();
         if emitted && function.get_name().to_str().is_ok_and(of_wasm) {
             // SAFETY: the function is a live definition, used by this thread alone; the layout outlives the call.
             unsafe { shim::wasmo_insert_epoch_polls(function.as_value_ref(), &raw const layout) };

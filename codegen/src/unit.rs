@@ -66,6 +66,21 @@ pub struct Request<'a> {
     pub neighbour: Option<Neighbour<'a>>,
 }
 
+impl Request<'_> {
+    /// Lift-off code of these functions.
+    pub fn lift_off(functions: Vec<usize>) -> Self {
+        Self {
+            tier: Tier::LiftOff,
+            soon: false,
+            functions,
+            copies: Vec::new(),
+            osr: Vec::new(),
+            callees: Callees::new(),
+            neighbour: None,
+        }
+    }
+}
+
 /// What was compiled, to be copied to wherever code may be executed.
 #[derive(Debug)]
 pub struct NewCode {
@@ -340,8 +355,6 @@ impl Compiler {
             positions.dedup();
             positions
         });
-        // Otherwise nothing is inlined.
-        let copies = if effort == Effort::Full { copies } else { Vec::new() };
         let start = all.filter_map(|position| source.info().bodies.get(position)).map(|body| body.start as usize).min();
         let partition = Partition {
             effort,
@@ -396,10 +409,7 @@ impl Compiler {
         let mut objects = Vec::with_capacity(info.bodies.len());
         // Each alone, as if it had been called.
         for position in 0..info.bodies.len() {
-            let (tier, functions) = (Tier::LiftOff, vec![position]);
-            let (copies, osr, callees) = (Vec::new(), Vec::new(), Callees::new());
-            let request = Request { tier, soon: false, functions, copies, osr, callees, neighbour: None };
-            objects.push(self.compile_unit(source, &request, &|| false)?.object);
+            objects.push(self.compile_unit(source, &Request::lift_off(vec![position]), &|| false)?.object);
         }
         let learned = objects.iter().map(|_| settled).collect();
         whole.add(self, info, &objects)?.write(info, &learned)

@@ -81,18 +81,14 @@ pub(crate) fn resumed(
     let tuning = &engine.config().tuning;
     let (mut lift_off, mut soon, mut optimized) = (0, 0, 0);
     for (position, row) in learned.iter().enumerate() {
-        let budget = match row.progress {
+        let (budget, count) = match row.progress {
             Progress::New => continue,
-            Progress::LiftOff => i32::try_from(row.left).unwrap_or(i32::MAX),
-            Progress::Soon if row.left == 0 => 0,
-            Progress::Soon => tuning.soon_budget,
-            Progress::Settled | Progress::Optimized => i32::MAX,
+            Progress::LiftOff => (i32::try_from(row.left).unwrap_or(i32::MAX), &mut lift_off),
+            Progress::Settled => (i32::MAX, &mut lift_off),
+            Progress::Soon => (if row.left == 0 { 0 } else { tuning.soon_budget }, &mut soon),
+            Progress::Optimized => (i32::MAX, &mut optimized),
         };
-        *match row.progress {
-            Progress::New | Progress::LiftOff | Progress::Settled => &mut lift_off,
-            Progress::Soon => &mut soon,
-            Progress::Optimized => &mut optimized,
-        } += 1;
+        *count += 1;
         entries.set_budget(position, budget);
     }
     let source = LazySource::later(Arc::clone(read), artifact.header().wasm);

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use wasmo_abi::artifact::checksum;
 use wasmo_abi::table::Table;
 use wasmo_abi::tier::{Asking, Learned, LoopIndex, Onward, Progress};
-use wasmo_codegen::{Callees, NewCode, Observer, PlacedCode, Request, Source};
+use wasmo_codegen::{NewCode, Observer, PlacedCode, Request, Source};
 use wasmo_runtime::Failure;
 use wasmo_runtime::code_memory::CodePiece;
 use wasmo_runtime::module::NewUnit;
@@ -488,17 +488,7 @@ impl Shared {
     /// Makes lift-off code of functions that are marked for it.
     fn lift_off(&self, module: &RuntimeModule, functions: &[usize], waited: bool) -> Result<()> {
         let started = Instant::now();
-        let tier = wasmo_abi::tier::Tier::LiftOff;
-        let (functions_made, osr, callees) = (functions.to_vec(), Vec::new(), Callees::new());
-        let made = self.make(&Request {
-            tier,
-            soon: false,
-            functions: functions_made,
-            copies: Vec::new(),
-            osr,
-            callees,
-            neighbour: None,
-        });
+        let made = self.make(&Request::lift_off(functions.to_vec()));
         self.end_lift_off(module, functions, made, started, waited)
     }
 
