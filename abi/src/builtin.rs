@@ -57,8 +57,8 @@ builtins! {
     out_of_fuel OutOfFuel;
     /// A function that was not compiled yet is called: (position among the defined functions) → address of its code.
     compile Compile;
-    /// Lift-off code has used up its budget: (position among the defined functions, [`crate::tier::LoopIndex`] or [`crate::tier::LoopIndex::ENTRY`]) →
-    /// address of optimised code to go on with at this loop, or 0.
+    /// Code asks for better code, because it has used up its budget or is to say where it is: (position among the defined functions, [`crate::tier::Asking`]) →
+    /// address of code to go on with at this loop, or 0.
     tier_up TierUp;
 }
 

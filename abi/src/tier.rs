@@ -16,8 +16,8 @@ pub struct VmEntry {
     /// What is left until the function is hot: lift-off code takes one away on entry and at the head of a loop, and calls
     /// [`crate::builtin::Builtin::TierUp`] when it finds less than 0. Threads may lose each other's counts.
     pub budget: AtomicI32,
-    /// How often its code was entered at the beginning, as far as that code counts entries apart: optimised code that was made soon and has loops. Wraps around; threads may lose each other's counts.
-    pub entered: AtomicU32,
+    /// Whether code that asks from a loop is still in the call in which it asked last: 0 when code that can be left at loops has been entered since, by whomever.
+    pub same_call: AtomicU32,
 }
 
 const _: () = assert!(std::mem::size_of::<VmEntry>() == 16);
@@ -25,7 +25,7 @@ const _: () = assert!(std::mem::size_of::<VmEntry>() == 16);
 impl VmEntry {
     /// The entry of a function whose code is at this address, with this budget, that was never entered.
     pub fn new(code: usize, budget: i32) -> Self {
-        Self { code: AtomicUsize::new(code), budget: AtomicI32::new(budget), entered: AtomicU32::new(0) }
+        Self { code: AtomicUsize::new(code), budget: AtomicI32::new(budget), same_call: AtomicU32::new(0) }
     }
 }
 
@@ -42,6 +42,16 @@ pub fn callee_slots(functions: usize) -> usize {
 pub fn callee_slot(offset: u32, functions: usize) -> usize {
     let mixed = offset.wrapping_mul(0x9e37_79b1) >> 16;
     mixed as usize & callee_slots(functions).saturating_sub(1)
+}
+
+/// The one of them, behind those, in the `budget` of which code that was made soon finds less than 0 when it is to say where it is: it calls [`crate::builtin::Builtin::TierUp`], once.
+pub fn sample_entry(functions: usize) -> usize {
+    functions + callee_slots(functions)
+}
+
+/// How many entries there are for so many functions, with those behind.
+pub fn all_entries(functions: usize) -> usize {
+    sample_entry(functions) + 1
 }
 
 /// Which compiler made code, and how.
@@ -69,19 +79,19 @@ impl LoopIndex {
     }
 }
 
-/// Where code has used up its budget, as [`crate::builtin::Builtin::TierUp`] is told. Of lift-off code that is the loop's number, or [`LoopIndex::ENTRY`].
+/// Where code asks for better code, as [`crate::builtin::Builtin::TierUp`] is told. Of lift-off code that is the loop's number, or [`LoopIndex::ENTRY`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asking {
     /// Whether it is optimised code that was made soon ([`Asking::SOON`]), and not lift-off code.
     pub soon: bool,
-    /// The loop at whose head it is; [`None`] when it was entered.
+    /// The loop at whose head it is, to be left there; [`None`] when it was entered, or cannot be left.
     pub at: Option<LoopIndex>,
 }
 
 impl Asking {
     /// What the numbers of loops that optimised code asks with have besides: no function has so many loops.
     const SOON: u32 = 1 << 31;
-    /// An entry of such code.
+    /// Where such code cannot be left.
     const SOON_ENTRY: u32 = LoopIndex::ENTRY - 1;
 
     /// What the helper is told.
@@ -103,7 +113,7 @@ impl Asking {
     }
 }
 
-/// Where code that has used up its budget at the head of a loop goes on.
+/// Where code that has asked at the head of a loop goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Onward {
     /// The address of better code.
@@ -140,9 +150,8 @@ pub enum Progress {
 pub struct Learned {
     /// How far it has come.
     pub progress: Progress,
-    /// For lift-off code: what is left of its budget ([`VmEntry::budget`]) after all runs. For code that was made soon: how often it is to ask before better code is made; 0 when
-    /// it has asked so often.
-    pub left: u32,
+    /// For lift-off code: what is left of its budget ([`VmEntry::budget`]) after all runs. For code that was made soon: how often it was found to run ([`sample_entry`]), likewise.
+    pub count: u32,
 }
 
 impl Row for Learned {
@@ -156,7 +165,7 @@ impl Row for Learned {
             4 => Progress::Soon,
             _ => Progress::New,
         };
-        Self { progress, left: words(1) }
+        Self { progress, count: words(1) }
     }
 
     fn write(self, word: impl FnMut(u32)) {
@@ -167,7 +176,7 @@ impl Row for Learned {
             Progress::Optimized => 3,
             Progress::Soon => 4,
         };
-        [progress, self.left].into_iter().for_each(word);
+        [progress, self.count].into_iter().for_each(word);
     }
 }
 
@@ -197,6 +206,7 @@ mod tests {
             assert!(slots <= MAX_CALLEE_SLOTS && slots >= functions.min(MAX_CALLEE_SLOTS), "{functions}: {slots}");
             let used: std::collections::BTreeSet<_> = (0..100_000).map(|at| callee_slot(at * 7, functions)).collect();
             assert!(used.iter().all(|&slot| slot < slots));
+            assert!(sample_entry(functions.min(1 << 20)) >= functions.min(1 << 20) + slots.min(1 << 20));
             assert_eq!(used.len(), slots, "all places are used");
         }
         assert_eq!((callee_slots(0), callee_slot(7, 0)), (0, 0));

@@ -216,7 +216,7 @@ impl Job<'_> {
             tunables: self.compiler.tunables,
             tier: partition.tier,
             quick: partition.effort == Effort::LiftOff,
-            soon: partition.effort == Effort::Soon,
+            soon: (partition.effort == Effort::Soon).then_some(partition.soon),
             arch: target.arch(),
             fused_multiply_add: target.has_fused_multiply_add(),
             triple: target.triple().to_owned(),
@@ -269,7 +269,8 @@ mod tests {
     use crate::compiler::CompiledModule;
     use crate::parse::parse_full;
     use crate::target::TargetOptions;
-    use wasmo_abi::tier::VmEntry;
+    use crate::unit::Soon;
+    use wasmo_abi::tier::{VmEntry, all_entries};
     use wasmo_abi::tunables::Tunables;
     use wasmo_abi::vm::{RawValue, VmContext, VmContextKind, VmExecContext};
 
@@ -306,9 +307,14 @@ mod tests {
             };
         }
         let compiler = Compiler::new(Tunables::default(), TargetOptions::default()).expect("this machine is supported");
-        for effort in [Effort::Soon, Effort::Light, Effort::Full] {
+        let soon = [Soon::Whole, Soon::AtLoops].map(|soon| (Effort::Soon, soon));
+        for (effort, soon) in
+            soon.into_iter().chain([Effort::Light, Effort::Full].map(|effort| (effort, Soon::default())))
+        {
             let mut partitions = partition::divide(&parsed, &bytes, None);
-            partitions.iter_mut().for_each(|partition| partition.effort = effort);
+            for partition in &mut partitions {
+                (partition.effort, partition.soon) = (effort, soon);
+            }
             let phases = Phases::default();
             let job = Job {
                 compiler: &compiler,
@@ -322,8 +328,8 @@ mod tests {
             let code = compiler.link(&parsed.info, CompiledModule { objects }).expect("the module links");
             let thunks =
                 code.thunks(parsed.info.func_type_index(parsed.info.func_of_defined(1))).expect("it is exported");
-            // The functions look at nothing but the entries, where code that is made soon counts, and whether they are to begin at a loop.
-            let entries = [VmEntry::new(0, i32::MAX), VmEntry::new(0, i32::MAX)];
+            // The functions look at nothing but the entries, where code that is made soon finds whether it is to ask, and whether they are to begin at a loop.
+            let entries: Vec<_> = (0..all_entries(2)).map(|_| VmEntry::new(0, i32::MAX)).collect();
             // SAFETY: zeros are null pointers, numbers, and values that are not read.
             let mut exec: Box<VmExecContext> = unsafe { Box::new_zeroed().assume_init() };
             let mut context = VmContext {
@@ -338,7 +344,7 @@ mod tests {
                 &raw mut context,
                 values.as_mut_ptr(),
             );
-            assert_eq!(values[0].as_u64(), expected, "{effort:?}");
+            assert_eq!(values[0].as_u64(), expected, "{effort:?} {soon:?}");
         }
     }
 }

@@ -37,7 +37,7 @@ pub use object::Object;
 pub use parse::{parse, validate, validate_single_memory};
 pub use profile::{Callees, Counters, Guess};
 pub use target::{Cpu, TargetOptions};
-pub use unit::{NewCode, PlacedCode, Request, Source};
+pub use unit::{NewCode, PlacedCode, Request, Soon, Source};
 
 /// LLVM's shared library, where it was when wasmo was built.
 pub const LLVM_LIBRARY: &str = env!("WASMO_LLVM_LIBRARY");

@@ -11,6 +11,7 @@
 use crate::error::Error;
 use crate::parse::ParsedModule;
 use crate::pipeline::Effort;
+use crate::unit::Soon;
 use std::collections::BTreeSet;
 use wasmo_abi::index::{FuncIndex, TypeIndex};
 use wasmo_abi::module::{Body, EntityRef, ModuleInfo};
@@ -49,6 +50,8 @@ pub(crate) struct Partition {
     pub(crate) osr: Vec<(usize, LoopIndex)>,
     /// What the code is for, when the module is in tiers.
     pub(crate) tier: Option<Tier>,
+    /// How it is entered and left if it is made soon.
+    pub(crate) soon: Soon,
     /// The types whose thunks are compiled.
     pub(crate) thunks: Vec<TypeIndex>,
     /// Size of the functions' bodies in bytes.
@@ -65,6 +68,7 @@ impl Default for Partition {
             copies: Vec::new(),
             osr: Vec::new(),
             tier: None,
+            soon: Soon::default(),
             thunks: Vec::new(),
             bytes: 0,
             start: 0,

@@ -43,7 +43,7 @@ pub(crate) enum Effort {
     LiftOff,
     /// A quarter of the time: no loop is optimised, and instructions are selected one by one.
     Light,
-    /// As light, and registers are given away with less care, too; the code counts how often it runs, since better code is to follow.
+    /// As light, and registers are given away with less care, too; the code can be asked where it is, since better code is to follow.
     Soon,
     /// All that LLVM can do.
     Full,

@@ -47,13 +47,23 @@ pub struct Source {
     counters: Option<Counters>,
 }
 
+/// How code that is made soon is entered and left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Soon {
+    /// At its beginning, and when it returns.
+    #[default]
+    Whole,
+    /// At each of its loops, too, for a call that lasts. It is slower for that, and takes longer to make.
+    AtLoops,
+}
+
 /// What to compile.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
     /// How.
     pub tier: Tier,
-    /// Whether optimised code is wanted soon rather than as good as it can be: it counts how often it runs, as lift-off code does, and can be left for better code.
-    pub soon: bool,
+    /// When optimised code is wanted soon rather than as good as it can be: how it is to be entered and left. Such code says where it is when it is asked to ([`wasmo_abi::tier::sample_entry`]).
+    pub soon: Option<Soon>,
     /// Functions, by their positions among the defined ones.
     pub functions: Vec<usize>,
     /// Functions (likewise) of which optimised code has copies of its own, so that they can be inlined.
@@ -71,7 +81,7 @@ impl Request<'_> {
     pub fn lift_off(functions: Vec<usize>) -> Self {
         Self {
             tier: Tier::LiftOff,
-            soon: false,
+            soon: None,
             functions,
             copies: Vec::new(),
             osr: Vec::new(),
@@ -345,7 +355,7 @@ impl Compiler {
         let all = request.functions.iter().copied().chain(request.osr.iter().map(|&(position, _)| position));
         let effort = match request.tier {
             Tier::LiftOff => Effort::LiftOff,
-            Tier::Optimized if request.soon => Effort::Soon,
+            Tier::Optimized if request.soon.is_some() => Effort::Soon,
             Tier::Optimized if all.clone().any(|position| large(&position)) => Effort::Light,
             Tier::Optimized => Effort::Full,
         };
@@ -362,6 +372,7 @@ impl Compiler {
             copies,
             osr: request.osr.clone(),
             tier: Some(request.tier),
+            soon: request.soon.unwrap_or_default(),
             thunks: Vec::new(),
             bytes,
             start: start.unwrap_or(0),
@@ -405,7 +416,7 @@ impl Compiler {
         let info = source.info();
         let thunks = self.thunk_objects(&source.parsed, thunk_types(info))?;
         let whole = PartialArtifact::new(self, source, &thunks)?;
-        let settled = Learned { progress: Progress::Settled, left: 0 };
+        let settled = Learned { progress: Progress::Settled, count: 0 };
         let mut objects = Vec::with_capacity(info.bodies.len());
         // Each alone, as if it had been called.
         for position in 0..info.bodies.len() {

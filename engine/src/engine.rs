@@ -33,6 +33,9 @@ struct EngineInner {
     /// What compiles in the background; made when something is to be.
     #[cfg(feature = "compiler")]
     tier_workers: OnceLock<Workers>,
+    /// What finds out which of their code runs.
+    #[cfg(feature = "compiler")]
+    tier_sampler: crate::tier::Sampler,
     /// What modules in tiers did so far.
     #[cfg(feature = "compiler")]
     tiers: crate::tier::Stats,
@@ -70,6 +73,8 @@ impl Engine {
                 compiler: OnceLock::new(),
                 #[cfg(feature = "compiler")]
                 tier_workers: OnceLock::new(),
+                #[cfg(feature = "compiler")]
+                tier_sampler: crate::tier::Sampler::default(),
                 #[cfg(feature = "compiler")]
                 tiers: crate::tier::Stats::default(),
                 #[cfg(feature = "compiler")]
@@ -175,6 +180,11 @@ impl Engine {
             threads => threads,
         };
         self.inner.tier_workers.get_or_init(|| Workers::new(threads()))
+    }
+
+    #[cfg(feature = "compiler")]
+    pub(crate) fn tier_sampler(&self) -> &crate::tier::Sampler {
+        &self.inner.tier_sampler
     }
 
     #[cfg(feature = "compiler")]

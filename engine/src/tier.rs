@@ -8,6 +8,7 @@
 //! * `make`: how such modules are made;
 //! * `module`: what is known of each function of one module, and what is done when the runtime asks for code;
 //! * `learner`: what is kept for the next run of the program, in the cache;
+//! * `sampler`: the thread that finds out which code runs;
 //! * `source`: the module's binary, which a run that finds all its code in the cache does not need;
 //! * `stack`: stacks to compile on, for threads that run guests;
 //! * `thunks`: where thunks are put;
@@ -16,6 +17,7 @@
 mod learner;
 mod make;
 mod module;
+mod sampler;
 mod source;
 mod stack;
 mod stats;
@@ -25,6 +27,7 @@ mod workers;
 
 pub(crate) use make::{in_tiers, late, resumed};
 pub(crate) use module::{Host, Shared};
+pub(crate) use sampler::Sampler;
 pub(crate) use source::ReadBinary;
 pub(crate) use stats::Stats;
 pub use stats::{TierEvent, TierStats};

@@ -313,7 +313,7 @@ fn a_young_run_does_without_the_compiler() -> Result<()> {
 fn what_was_wanted_comes_first_in_the_next_run() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let cache = folder.path().join("cache");
-    let hurried = Tuning { budget: 0, soon_budget: 0, soon_asks: 10, ..tuning() };
+    let hurried = Tuning { budget: 0, sample_period: Duration::ZERO, soon_asks: 10, ..tuning() };
     let first = Run::start(&cache, PROGRAM, hurried.clone())?;
     let soon = |run: &Run| run.count(|event| matches!(event, TierEvent::Soon { .. }));
     let closed = first.gate.lock().unwrap();

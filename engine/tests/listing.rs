@@ -3,6 +3,7 @@
 
 use object::{Object, ObjectSection, ObjectSymbol};
 use std::collections::HashMap;
+use std::time::Duration;
 use wasmo::{Config, Engine, Instance, Module, ProfilingStrategy, Result, Store, Tier, Tuning};
 
 /// GDB's list, as its manual describes it.
@@ -109,8 +110,9 @@ fn new_code_of_each_tier_is_listed() -> Result<()> {
     let tuning = Tuning {
         budget: 100,
         budget_while_waiting: 100,
-        soon_budget: 500,
-        soon_asks: 1,
+        lasting_asks: 0,
+        sample_period: Duration::ZERO,
+        soon_asks: 500,
         synchronous: true,
         ahead: false,
         ..Tuning::default()

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Barrier};
+use std::time::Duration;
 use wasmo::{Caller, Config, Engine, Extern, Func, Instance, Module, Result, Store, Tier, Trap, Tuning, WasmBacktrace};
 
 /// How many functions the program has that call one another.
@@ -224,8 +225,9 @@ fn threads_free_code_that_none_of_them_runs() {
         let tuning = Tuning {
             budget: [0, 5, 30, 200][round % 4],
             budget_while_waiting: 5,
-            soon_budget: 20,
-            soon_asks: [0, 1, 3][round % 3],
+            lasting_asks: [0, 2][round % 2],
+            sample_period: [Duration::ZERO, Duration::from_micros(50)][round / 2 % 2],
+            soon_asks: [0, 1, 30][round % 3],
             synchronous: round % 3 == 0,
             unit_bytes: [0, 300, 16 << 10][round % 3],
             ..Tuning::default()

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use wasmo::{
     Caller, Config, Engine, Func, Instance, Module, Result, Store, Tier, TierEvent, Trap, Tuning, V128, Val,
     WasmBacktrace,
@@ -20,7 +21,15 @@ fn engine(tier: Tier, tuning: Tuning) -> (Engine, Arc<Mutex<Vec<TierEvent>>>) {
 
 /// Optimised at the first chance, while the guest waits.
 fn at_once() -> Tuning {
-    Tuning { budget: 0, budget_while_waiting: 0, synchronous: true, ahead: false, ..Tuning::default() }
+    Tuning {
+        budget: 0,
+        budget_while_waiting: 0,
+        lasting_asks: 0,
+        sample_period: Duration::ZERO,
+        synchronous: true,
+        ahead: false,
+        ..Tuning::default()
+    }
 }
 
 fn count(events: &Mutex<Vec<TierEvent>>, which: impl Fn(&TierEvent) -> bool) -> usize {
@@ -77,15 +86,15 @@ fn state_is_handed_over_at_every_loop() {
     let expected = call(&Engine::default(), STATE, "state", 1000).unwrap();
     // The budget ends at another loop and in another round each time.
     for budget in [0, 1, 2, 3, 5, 8, 11, 12, 13, 25, 100, 999] {
-        let (engine, events) = engine(Tier::Auto, Tuning { budget, ..at_once() });
+        let (engine, events) = engine(Tier::Auto, Tuning { budget, soon_asks: u32::MAX, ..at_once() });
         assert_eq!(call(&engine, STATE, "state", 1000).unwrap(), expected, "budget {budget}");
         assert_eq!(count(&events, |event| matches!(event, TierEvent::Osr { .. })), 1, "budget {budget}");
     }
     // Code that was made soon is left for better code in the same way.
-    for (soon_budget, soon_asks) in [(0, 1), (1, 1), (2, 3), (7, 5), (13, 2), (100, 3), (999, 2)] {
-        let (engine, events) = engine(Tier::Auto, Tuning { soon_budget, soon_asks, ..at_once() });
-        assert_eq!(call(&engine, STATE, "state", 1000).unwrap(), expected, "soon budget {soon_budget}");
-        assert_eq!(count(&events, |event| matches!(event, TierEvent::Osr { .. })), 2, "soon budget {soon_budget}");
+    for soon_asks in [1, 2, 3, 9, 28, 40, 303, 2000] {
+        let (engine, events) = engine(Tier::Auto, Tuning { soon_asks, ..at_once() });
+        assert_eq!(call(&engine, STATE, "state", 1000).unwrap(), expected, "asked {soon_asks} times");
+        assert_eq!(count(&events, |event| matches!(event, TierEvent::Osr { .. })), 2, "asked {soon_asks} times");
         assert!(count(&events, |event| matches!(event, TierEvent::Soon { .. })) > 0);
         assert!(count(&events, |event| matches!(event, TierEvent::Optimized { .. })) > 0);
     }
@@ -147,11 +156,11 @@ fn code_that_is_made_soon_is_entered_and_left_at_any_loop() {
     assert_eq!(call(&engine, MANY_LOOPS, "run", 100).unwrap(), expected);
     let mut entered = BTreeSet::new();
     for budget in (0..900).step_by(37) {
-        for soon_budget in [0, 1, 6, 101] {
-            let tuning = Tuning { budget, soon_budget, soon_asks: 1, ..at_once() };
+        for soon_asks in [1, 2, 7, 102] {
+            let tuning = Tuning { budget, soon_asks, ..at_once() };
             let (engine, events) = self::engine(Tier::Auto, tuning);
             let found = call(&engine, MANY_LOOPS, "run", 100).unwrap();
-            assert_eq!(found, expected, "budget {budget}, then {soon_budget}");
+            assert_eq!(found, expected, "budget {budget}, then asked {soon_asks} times");
             let events = events.lock().unwrap();
             let at = |event: &TierEvent| if let TierEvent::Osr { at, .. } = event { Some(*at) } else { None };
             entered.extend(events.iter().filter_map(at).enumerate());
@@ -335,7 +344,7 @@ fn a_loop_is_interrupted_in_any_tier() {
         let mut store = Store::new(&engine, ());
         let instance = Instance::new(&mut store, &module, &[]).unwrap();
         let run = instance.get_typed_func::<i32, i64>(&mut store, "run").unwrap();
-        store.set_timeout(Some(std::time::Duration::from_millis(50)));
+        store.set_timeout(Some(Duration::from_millis(50)));
         let error = run.call(&mut store, 0).unwrap_err();
         assert_eq!(error.downcast_ref::<Trap>(), Some(&Trap::Interrupt));
     }
@@ -405,7 +414,7 @@ fn what_takes_too_long_to_optimise_stays_as_it_is() {
     let expected = call(&Engine::default(), STATE, "state", 1000).unwrap();
     for tuning in [
         Tuning { optimized_bytes: 20, soon_asks: 0, ..at_once() },
-        Tuning { optimizing_time: std::time::Duration::ZERO, ..at_once() },
+        Tuning { optimizing_time: Duration::ZERO, ..at_once() },
     ] {
         let small = tuning.optimized_bytes == 20;
         let (engine, events) = engine(Tier::Auto, tuning);

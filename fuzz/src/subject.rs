@@ -3,6 +3,7 @@
 use crate::compare::Mode;
 use crate::observation::{Observation, Outcome, Step, Trap, Type, Value, argument, hash};
 use anyhow::{Context, Result};
+use std::time::Duration;
 use wasmo::{
     Config, Engine, Error, Extern, Func, HeapType, Instance, Module, Profile, Ref, Store, Tier, Tuning, V128, Val,
     ValType,
@@ -16,8 +17,9 @@ pub fn run(wasm: &[u8], mode: Mode) -> Result<Observation> {
         let tuning = Tuning {
             budget: 0,
             budget_while_waiting: 0,
-            soon_budget: 10,
-            soon_asks: 2,
+            lasting_asks: 0,
+            sample_period: Duration::ZERO,
+            soon_asks: 20,
             synchronous: true,
             ahead: false,
             ..Tuning::default()

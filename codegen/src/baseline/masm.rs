@@ -356,6 +356,8 @@ pub(super) trait Masm: Default {
     fn store(&mut self, store: Store, to: Address, src: Gpr);
     fn fload(&mut self, ty: Float, dst: Fpr, from: Address);
     fn fstore(&mut self, ty: Float, to: Address, src: Fpr);
+    /// Makes the 32 bits at `at` 0.
+    fn clear(&mut self, at: Address);
     /// Takes one from the 32 bits at `at`, and sets the flags by what is left. Changes [`Masm::SCRATCH`].
     fn decrement(&mut self, at: Address);
     /// `dst = address`

@@ -317,6 +317,7 @@ fn every_step<M: Masm>(arch: Arch) -> String {
             all.step(("address", at), |masm| masm.address(b, at));
         }
         let at = Address::new(M::SCRATCH, offset);
+        all.step(("clear", at), |masm| masm.clear(at));
         all.step(("decrement", at), |masm| masm.decrement(at));
     }
     let conditions = [Compare::Eq, Compare::Ne, Compare::LtS, Compare::LtU, Compare::GtS, Compare::GtU];

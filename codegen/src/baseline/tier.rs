@@ -25,9 +25,8 @@ pub(super) enum Cold {
 }
 
 impl<M: Masm> Generator<'_, M> {
-    /// Takes one from the function's budget; jumps when none was left.
+    /// Takes one from the function's budget, given the address of the entries in the scratch register; jumps when none was left.
     fn take_from_budget(&mut self, exhausted: Label) -> Result<(), Error> {
-        self.load_context(M::SCRATCH, offset_of!(VmContext, entries))?;
         let budget = Self::entry_field(M::SCRATCH, self.position, offset_of!(VmEntry, budget))?;
         self.masm.decrement(budget);
         self.masm.jump_if(M::cond(Compare::LtS), exhausted);
@@ -37,6 +36,9 @@ impl<M: Masm> Generator<'_, M> {
     /// Counts an entry to the function.
     pub(super) fn count_entry(&mut self) -> Result<(), Error> {
         let (label, back) = (self.masm.new_label(), self.masm.new_label());
+        // So that who is asked from a loop knows whether it is the same call each time.
+        self.load_context(M::SCRATCH, offset_of!(VmContext, entries))?;
+        self.masm.clear(Self::entry_field(M::SCRATCH, self.position, offset_of!(VmEntry, same_call))?);
         self.take_from_budget(label)?;
         self.masm.bind(back);
         self.cold.push(Cold::Entry { label, back, offset: self.offset });
@@ -52,6 +54,7 @@ impl<M: Masm> Generator<'_, M> {
             return Ok(());
         }
         let (label, back) = (self.masm.new_label(), self.masm.new_label());
+        self.load_context(M::SCRATCH, offset_of!(VmContext, entries))?;
         self.take_from_budget(label)?;
         self.masm.bind(back);
         self.cold.push(Cold::Round { label, back, offset: self.offset, at, operands: self.stack.clone() });

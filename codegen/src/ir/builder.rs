@@ -189,6 +189,21 @@ impl<'ctx> Ir<'ctx> {
         Ok(value)
     }
 
+    /// A load of a value that other threads may change at any time.
+    pub fn load_volatile(
+        &self,
+        ty: impl BasicType<'ctx>,
+        address: PointerValue<'ctx>,
+        align: u32,
+        tag: Tag<'ctx>,
+    ) -> Result<Value<'ctx>, Error> {
+        let value = self.load(ty, address, align, tag)?;
+        if let Some(load) = self.instruction(value) {
+            load.set_volatile(true).map_err(|error| Error::internal(format!("cannot keep a load: {error}")))?;
+        }
+        Ok(value)
+    }
+
     /// A load of a value that does not change while the code can run.
     pub fn load_constant(
         &self,

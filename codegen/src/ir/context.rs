@@ -13,6 +13,7 @@ use wasmo_abi::tunables::Tunables;
 use super::attributes::Attributes;
 use super::tbaa::{Kinds, Region, Tag};
 use super::types::Types;
+use crate::unit::Soon;
 
 /// The processor that code is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,8 +33,8 @@ pub struct Options {
     pub tier: Option<Tier>,
     /// Whether the code is to be made quickly ([`crate::pipeline::Effort::LiftOff`]): nothing optimises it, so nothing is said that only LLVM's optimising passes would read.
     pub quick: bool,
-    /// Whether optimised code is left at loops, too, once better code is there ([`crate::pipeline::Effort::Soon`]): it counts as lift-off code does.
-    pub soon: bool,
+    /// When optimised code is made soon ([`crate::pipeline::Effort::Soon`]), and better code may follow: how it is entered and left.
+    pub soon: Option<Soon>,
     /// The processor's architecture.
     pub arch: Arch,
     /// Whether the processor multiplies and adds in one instruction that rounds once.

@@ -76,7 +76,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
     pub(super) fn open_function(&mut self, results: usize) -> Result<(), Error> {
         // What variables hold is of no interest after the end.
         self.open(Kind::Block, 0, results, Begun::default())?;
-        self.count_entry()?;
+        self.ask_at_entry()?;
         self.count_call()?;
         self.begin_fuel()
     }
@@ -166,7 +166,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
             self.enter_here(at, header, &phis)?;
         }
         self.count_head()?;
-        self.count_round(at)?;
+        self.ask_at_loop(at)?;
         self.check_fuel()
     }
 

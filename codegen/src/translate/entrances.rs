@@ -4,7 +4,7 @@
 //!
 //! * A variant of the function ([`wasmo_abi::symbol::osr`]) is translated like any function, but its entry leads to that loop; what stands before the loop is reached through an outer
 //!   loop, or never. So at the head, and wherever paths that passed it meet paths that did not, all variables have phis ([`super::prescan::Assigned`] sees to that).
-//! * Code that is made soon ([`crate::ir::Options::soon`]) needs no variants, since it can be entered at each of its loops: its entry looks whether it is to
+//! * Code that is made soon for a call that lasts ([`crate::unit::Soon::AtLoops`]) needs no variants, since it can be entered at each of its loops: its entry looks whether it is to
 //!   ([`VmExecContext::resume_at`]). Its variables lie in the frame until LLVM finds out by itself where it needs phis.
 //!
 //! In both, operands that lie below a frame around such a loop are kept in the function's frame until that control frame ends.

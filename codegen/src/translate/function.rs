@@ -39,6 +39,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ir::signature::Signature;
 use crate::ir::{Ir, Value};
 use crate::parse::value_type;
+use crate::unit::Soon;
 
 /// What a body is translated to.
 #[derive(Clone, Copy, Debug)]
@@ -223,7 +224,7 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
         if self.ir.options.quick {
             return self.keep_locals_in_frame();
         }
-        if self.ir.options.soon && self.osr.is_none() {
+        if self.ir.options.soon == Some(Soon::AtLoops) && self.osr.is_none() {
             // Variables that lie in the frame are never merged, so that it does not matter where they are assigned.
             let found = Assigned::find(body, 0, Entered::AtAnyLoop)?;
             if found.has_loops() {

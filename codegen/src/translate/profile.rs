@@ -10,7 +10,7 @@ use inkwell::values::{InstructionValue, IntValue, PointerValue};
 use inkwell::{AtomicOrdering, IntPredicate};
 use wasmo_abi::index::{FuncRefIndex, TypeIndex};
 use wasmo_abi::profile::Counts;
-use wasmo_abi::tier::{Tier, VmEntry, callee_slot, callee_slots};
+use wasmo_abi::tier::{Tier, VmEntry, all_entries, callee_slot};
 use wasmo_abi::vm::VmContext;
 
 use super::function::FunctionTranslator;
@@ -50,7 +50,7 @@ impl<'a, 'ctx> FunctionTranslator<'a, 'ctx> {
     fn word(&mut self, word: u32) -> Result<PointerValue<'ctx>, Error> {
         let entries = self.context_field(offset_of!(VmContext, entries))?;
         let functions = self.unit.info.bodies.len();
-        let counters = (functions + callee_slots(functions)) * size_of::<VmEntry>();
+        let counters = all_entries(functions) * size_of::<VmEntry>();
         self.ir.field(entries, counters + word as usize * size_of::<u64>())
     }
 

@@ -22,7 +22,7 @@ fn options(tunables: Tunables, arch: Arch) -> Options {
 
 fn tiered(tunables: Tunables, tier: Option<Tier>, arch: Arch) -> Options {
     let quick = tier == Some(Tier::LiftOff);
-    Options { tunables, tier, quick, soon: false, arch, fused_multiply_add: false, triple: String::new() }
+    Options { tunables, tier, quick, soon: None, arch, fused_multiply_add: false, triple: String::new() }
 }
 
 fn translate(bytes: &[u8], options: &Options) -> Result<String, Error> {

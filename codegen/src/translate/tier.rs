@@ -1,4 +1,4 @@
-//! Code of a module in tiers: where its variables are, and how it counts and is left at a loop.
+//! Code of a module in tiers: where its variables are, and how it asks for better code and is left at a loop.
 //!
 //! At the head of a loop, all that the code of a function knows is what its variables and its operands hold. Code that is to be left there puts them in the
 //! spill area, the variables first, each in a slot of its own, and leaves by a tail call; so no frame of it remains. What it goes on in ([`super::entrances`]) loads them.
@@ -8,9 +8,9 @@ use std::mem::offset_of;
 use inkwell::IntPredicate;
 use inkwell::basic_block::BasicBlock;
 use inkwell::types::BasicTypeEnum;
-use inkwell::values::{PhiValue, PointerValue};
+use inkwell::values::{IntValue, PhiValue, PointerValue};
 use wasmo_abi::builtin::Builtin;
-use wasmo_abi::tier::{Asking, LoopIndex, Tier, VmEntry};
+use wasmo_abi::tier::{Asking, LoopIndex, Tier, VmEntry, sample_entry};
 use wasmo_abi::tunables::MAX_VALUES;
 use wasmo_abi::type_list::TypeList;
 use wasmo_abi::types::FuncType;
@@ -22,6 +22,7 @@ use crate::ir::Value;
 use crate::ir::builder::{int, pointer};
 use crate::ir::signature::{Callee, Signature};
 use crate::ir::tbaa::Region;
+use crate::unit::Soon;
 
 /// The most operands that code is written for to hand them over, at all loops of a function.
 pub(super) const MAX_HANDED_OVER: usize = 1 << 16;
@@ -54,7 +55,7 @@ impl Locals<'_> {
     }
 }
 
-/// Where code that counts is left for better code that goes on at a loop.
+/// Where code is left for better code that goes on at a loop.
 #[derive(Clone, Debug)]
 pub(super) struct Exit<'ctx> {
     block: BasicBlock<'ctx>,
@@ -126,62 +127,79 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
         Ok(())
     }
 
-    /// Whether code counts how often it runs: as long as better code may follow.
-    fn counts(&self) -> bool {
-        self.ir.options.tier == Some(Tier::LiftOff) || self.ir.options.soon
+    /// Whether code asks for better code, which may follow.
+    fn asks(&self) -> bool {
+        self.ir.options.tier == Some(Tier::LiftOff) || self.ir.options.soon.is_some()
     }
 
     fn position(&self) -> Result<usize, Error> {
         self.unit.info.defined_func(self.func).ok_or_else(|| Error::internal("an imported function has a body"))
     }
 
-    /// Takes one from the function's budget; when none was left, begins a block in which the helper was told, and answers where its answer is and where to go on.
-    fn take_from_budget(&mut self, at: Option<LoopIndex>) -> Result<(PointerValue<'ctx>, BasicBlock<'ctx>), Error> {
-        let position = self.position()?;
-        let budget = self.entry_field(position, offset_of!(VmEntry, budget))?;
-        let tag = self.ir.tag(Region::Entries);
-        let before = int(self.ir.load(self.ir.types.i32, budget, 4, tag)?)?;
-        let after = self.ir.builder().build_int_sub(before, self.ir.i32(1), "")?;
-        self.ir.store(Value::IntValue(after), budget, 4, tag)?;
-        let exhausted = self.ir.icmp(IntPredicate::SLT, after, self.ir.i32(0))?;
-        let go_on = self.begin_unlikely(exhausted)?;
-        let position = u32::try_from(position).map_err(|_| Error::internal("too many functions"))?;
-        let asking = Asking { soon: self.ir.options.soon, at };
-        let arguments = [self.ir.i32(position).into(), self.ir.i32(asking.encode()).into()];
+    /// Asks for better code if it is time to: begins a block in which the helper was told, and answers where its answer is and where to go on.
+    fn ask(&mut self, at: Option<LoopIndex>) -> Result<(PointerValue<'ctx>, BasicBlock<'ctx>), Error> {
+        let soon = self.ir.options.soon.is_some();
+        let left = if soon { self.sample()? } else { self.take_from_budget()? };
+        let is_time = self.ir.icmp(IntPredicate::SLT, left, self.ir.i32(0))?;
+        let go_on = self.begin_unlikely(is_time)?;
+        let position = u32::try_from(self.position()?).map_err(|_| Error::internal("too many functions"))?;
+        let arguments = [self.ir.i32(position).into(), self.ir.i32(Asking { soon, at }.encode()).into()];
         let answer = self.call_helper(Builtin::TierUp, &arguments)?;
         Ok((answer, go_on))
     }
 
-    /// Counts an entry to the function, in code that counts. No variant that begins at a loop does.
-    pub(super) fn count_entry(&mut self) -> Result<(), Error> {
-        if !self.counts() {
+    /// Takes one from the function's budget; answers what is left of it.
+    fn take_from_budget(&mut self) -> Result<IntValue<'ctx>, Error> {
+        let budget = self.entry_field(self.position()?, offset_of!(VmEntry, budget))?;
+        let tag = self.ir.tag(Region::Entries);
+        let before = int(self.ir.load(self.ir.types.i32, budget, 4, tag)?)?;
+        let after = self.ir.builder().build_int_sub(before, self.ir.i32(1), "")?;
+        self.ir.store(Value::IntValue(after), budget, 4, tag)?;
+        Ok(after)
+    }
+
+    /// Reads what is less than 0 when code that was made soon is to say where it is. Nothing but this costs such code anything: counting would, as long as a round of a loop takes.
+    fn sample(&mut self) -> Result<IntValue<'ctx>, Error> {
+        let budget = self.entry_field(sample_entry(self.unit.info.bodies.len()), offset_of!(VmEntry, budget))?;
+        int(self.ir.load_volatile(self.ir.types.i32, budget, 4, self.ir.tag(Region::Entries))?)
+    }
+
+    /// Asks for better code at the function's beginning. No variant that begins at a loop does.
+    pub(super) fn ask_at_entry(&mut self) -> Result<(), Error> {
+        if !self.asks() {
             return Ok(());
         }
         self.locate();
-        if self.entrances.is_some() {
+        if self.ir.options.soon.is_none() || self.entrances.is_some() {
             // So that who is asked from a loop knows whether it is the same call each time.
-            let entered = self.entry_field(self.position()?, offset_of!(VmEntry, entered))?;
-            let tag = self.ir.tag(Region::Entries);
-            let before = int(self.ir.load(self.ir.types.i32, entered, 4, tag)?)?;
-            let after = self.ir.builder().build_int_add(before, self.ir.i32(1), "")?;
-            self.ir.store(Value::IntValue(after), entered, 4, tag)?;
+            let same_call = self.entry_field(self.position()?, offset_of!(VmEntry, same_call))?;
+            self.ir.store(Value::IntValue(self.ir.i32(0)), same_call, 4, self.ir.tag(Region::Entries))?;
         }
-        let (_, go_on) = self.take_from_budget(None)?;
+        self.ask_and_stay()
+    }
+
+    /// Asks for better code where it cannot be had at once.
+    fn ask_and_stay(&mut self) -> Result<(), Error> {
+        let (_, go_on) = self.ask(None)?;
         self.ir.br(go_on)?;
         self.ir.at_end(go_on);
         Ok(())
     }
 
-    /// Counts a round of the loop at whose head the builder stands, in code that counts, and leaves it when the helper says so.
-    pub(super) fn count_round(&mut self, at: LoopIndex) -> Result<(), Error> {
-        // More does not fit the spill area, or would need too much code; such a function is left when it is called again.
-        let handed_over = self.handed_over + self.stack.len();
-        if !self.counts() || self.locals.len() + self.stack.len() > MAX_VALUES || handed_over > MAX_HANDED_OVER {
+    /// Asks for better code at the loop at whose head the builder stands, and leaves it when the helper says so, if it can be left.
+    pub(super) fn ask_at_loop(&mut self, at: LoopIndex) -> Result<(), Error> {
+        if !self.asks() {
             return Ok(());
         }
-        self.handed_over = handed_over;
         self.locate();
-        let (answer, go_on) = self.take_from_budget(Some(at))?;
+        // More does not fit the spill area, or would need too much code; such a function is left when it is called again.
+        let handed_over = self.handed_over + self.stack.len();
+        let fits = self.locals.len() + self.stack.len() <= MAX_VALUES && handed_over <= MAX_HANDED_OVER;
+        if self.ir.options.soon == Some(Soon::Whole) || !fits {
+            return self.ask_and_stay();
+        }
+        self.handed_over = handed_over;
+        let (answer, go_on) = self.ask(Some(at))?;
         let code = pointer(self.helper_result(answer, self.ir.types.ptr)?)?;
         let is_null = self.ir.builder().build_is_null(code, "")?;
         let leave = self.new_block();

@@ -60,8 +60,13 @@ struct Piece {
 /// What is to become of the code of a function that counts, if it has any. It must be found out before [`Learner::keep`] is called, so that what is final was published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outlook {
-    /// It goes on counting, from here: [`Learned::left`].
-    Left(u32),
+    /// It goes on counting, from here: [`Learned::count`].
+    Counts {
+        /// If it is lift-off code.
+        left: u32,
+        /// If it was made soon.
+        found: u32,
+    },
     /// It stays.
     Settled,
 }
@@ -110,12 +115,15 @@ impl Learner {
     pub(super) fn warm(&self, outlooks: &[Outlook], budget: u32) -> Vec<usize> {
         let rows = self.state().rows(outlooks);
         let is_warm = |row: &Learned| match row.progress {
-            Progress::LiftOff => row.left <= budget - budget / WARM_PART,
+            Progress::LiftOff => row.count <= budget - budget / WARM_PART,
             Progress::Soon => true,
             Progress::New | Progress::Settled | Progress::Optimized => false,
         };
         let mut warm: Vec<_> = rows.iter().enumerate().filter(|(_, row)| is_warm(row)).collect();
-        warm.sort_by_key(|(_, row)| (row.progress != Progress::Soon, row.left));
+        warm.sort_by_key(|(_, row)| match row.progress {
+            Progress::Soon => (false, u32::MAX - row.count),
+            _ => (true, row.count),
+        });
         warm.into_iter().map(|(position, _)| position).collect()
     }
 
@@ -205,11 +213,12 @@ impl State {
         }
         for (row, outlook) in rows.iter_mut().zip(outlooks) {
             match (row.progress, outlook) {
-                (Progress::LiftOff | Progress::Soon, &Outlook::Left(left)) => row.left = left,
+                (Progress::LiftOff, &Outlook::Counts { left, .. }) => row.count = left,
+                (Progress::Soon, &Outlook::Counts { found, .. }) => row.count = found,
                 (Progress::LiftOff | Progress::Soon, Outlook::Settled) => {
-                    *row = Learned { progress: Progress::Settled, left: 0 };
+                    *row = Learned { progress: Progress::Settled, count: 0 };
                 }
-                (Progress::New | Progress::Settled | Progress::Optimized, _) => row.left = 0,
+                (Progress::New | Progress::Settled | Progress::Optimized, _) => row.count = 0,
             }
         }
         rows

@@ -78,25 +78,27 @@ pub(crate) fn resumed(
     let learned = artifact.learned()?;
     let tier = engine.config().tier;
     let entries = Entries::new(learned.len(), budget(engine, tier))?;
-    let tuning = &engine.config().tuning;
     let (mut lift_off, mut soon, mut optimized) = (0, 0, 0);
     for (position, row) in learned.iter().enumerate() {
         let (budget, count) = match row.progress {
             Progress::New => continue,
-            Progress::LiftOff => (i32::try_from(row.left).unwrap_or(i32::MAX), &mut lift_off),
+            Progress::LiftOff => (i32::try_from(row.count).unwrap_or(i32::MAX), &mut lift_off),
             Progress::Settled => (i32::MAX, &mut lift_off),
-            Progress::Soon => (if row.left == 0 { 0 } else { tuning.soon_budget }, &mut soon),
+            Progress::Soon => (i32::MAX, &mut soon),
             Progress::Optimized => (i32::MAX, &mut optimized),
         };
         *count += 1;
         entries.set_budget(position, budget);
     }
     let source = LazySource::later(Arc::clone(read), artifact.header().wasm);
-    let state = State::resumed(&learned, tuning);
+    let state = State::resumed(&learned);
     let learner = Learner::resumed(place.0, place.1, artifact, &learned);
     let shared = Shared::new(engine, tier, source, state, Some(learner), None);
     let tiers = Tiers { entries, compiler: Box::new(InTiers(Arc::clone(&shared))) };
     let runtime = artifact.load_in_tiers(engine.types(), tiers)?;
+    if soon > 0 {
+        shared.sample(&runtime);
+    }
     shared.report(&TierEvent::Resumed { lift_off, soon, optimized, code: runtime.code_size() });
     let origin = Origin::Tiers { shared, artifact: Some(Arc::clone(artifact)) };
     Ok(Module::from_runtime(engine.clone(), runtime, origin))

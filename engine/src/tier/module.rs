@@ -7,6 +7,7 @@ mod hot;
 pub(crate) use host::Host;
 
 use super::learner::{Learner, Outlook};
+use super::sampler::Watched;
 use super::source::LazySource;
 use super::stack::on_large_stack;
 use super::tuning::Tuning;
@@ -50,6 +51,8 @@ pub(super) enum Stage {
     Optimizing,
     /// It has optimised code that was made soon.
     Soon,
+    /// It has such code, but a call that lasts waits in lift-off code for code that can be entered at its loops.
+    Lasting,
     /// It has such code, and waits to be optimised as well as it can be.
     Improving,
     /// It is optimised, or nothing better than lift-off code can be made.
@@ -67,13 +70,13 @@ enum Variant {
     Failed,
 }
 
-/// How optimised code that was made soon has asked for better code.
+/// How code of a function has asked for better code.
 #[derive(Clone, Copy, Debug, Default)]
 struct Asked {
-    /// How often.
+    /// How often, since it was made soon, in earlier runs, too.
     times: u32,
-    /// How often it had been entered ([`wasmo_abi::tier::VmEntry::entered`]) when it asked last.
-    entered: u32,
+    /// Whether it did so in an earlier run: that was long enough for LLVM.
+    long_ago: bool,
     /// How often it has asked since without having been entered again: from loops of one call.
     in_one_call: u32,
 }
@@ -84,8 +87,9 @@ pub(super) struct State {
     stages: Vec<Stage>,
     /// By the function and the loop.
     variants: HashMap<(usize, LoopIndex), Variant>,
-    /// What optimised code that was made soon has asked for.
     asked: HashMap<usize, Asked>,
+    /// For functions of which code was to be made soon that can be entered at its loops: whether it could.
+    at_loops: HashMap<usize, bool>,
     /// How much code is wanted that waits to be made: of functions as a whole, and of variants.
     heats: HashMap<(usize, Option<LoopIndex>), Arc<Heat>>,
 }
@@ -97,7 +101,7 @@ impl State {
     }
 
     /// Of functions of which earlier runs have learned this.
-    pub(super) fn resumed(learned: &Table<Learned>, tuning: &Tuning) -> Self {
+    pub(super) fn resumed(learned: &Table<Learned>) -> Self {
         let stage = |row: Learned| match row.progress {
             Progress::New => Stage::New,
             Progress::LiftOff => Stage::LiftOff,
@@ -105,8 +109,8 @@ impl State {
             Progress::Settled | Progress::Optimized => Stage::Final,
         };
         let asked = |(position, row): (usize, Learned)| {
-            let times = tuning.soon_asks.saturating_sub(row.left);
-            (row.progress == Progress::Soon).then_some((position, Asked { times, ..Asked::default() }))
+            let was_found = row.progress == Progress::Soon && row.count > 0;
+            was_found.then_some((position, Asked { times: row.count, long_ago: true, in_one_call: 0 }))
         };
         let asked = learned.iter().enumerate().filter_map(asked).collect();
         Self { stages: learned.iter().map(stage).collect(), asked, ..Self::default() }
@@ -129,6 +133,8 @@ pub(crate) struct Shared {
     learner: Option<Learner>,
     /// When that was done last while the program ran.
     kept: Mutex<Option<Instant>>,
+    /// Whether it is found out which code that was made soon runs.
+    watched: Watched,
     /// What a late module may have compiled.
     ration: Option<Ration>,
     /// The instance that a late module was added to, once it is linked.
@@ -183,6 +189,7 @@ impl Shared {
             lifted_off: Condvar::new(),
             learner,
             kept: Mutex::default(),
+            watched: Watched::default(),
             ration,
             host: OnceLock::new(),
         })
@@ -251,14 +258,13 @@ impl Shared {
     fn outlooks(&self, module: &RuntimeModule) -> Vec<Outlook> {
         let Some(entries) = entries(module) else { return Vec::new() };
         let state = self.state();
-        let outlook = |(position, stage): (usize, &Stage)| match stage {
-            Stage::New | Stage::LiftingOff | Stage::LiftOff => {
-                Outlook::Left(entries.budget(position).max(0).unsigned_abs())
-            }
-            Stage::Postponed | Stage::Hot | Stage::Optimizing | Stage::Improving => Outlook::Left(0),
-            // What is warm by now the next run improves as soon as it can; what did not run so often is counted anew.
-            Stage::Soon => Outlook::Left(if self.is_warm(&state, position) { 0 } else { self.tuning.soon_asks }),
-            Stage::Final => Outlook::Settled,
+        let outlook = |(position, stage): (usize, &Stage)| {
+            let left = match stage {
+                Stage::Final => return Outlook::Settled,
+                Stage::New | Stage::LiftingOff | Stage::LiftOff => entries.budget(position).max(0).unsigned_abs(),
+                _ => 0,
+            };
+            Outlook::Counts { left, found: state.asked.get(&position).map_or(0, |asked| asked.times) }
         };
         state.stages.iter().enumerate().map(outlook).collect()
     }
@@ -280,15 +286,16 @@ impl Shared {
                 let (Some(this), Some(module)) = (this.upgrade(), module.upgrade()) else { return };
                 // It may have been optimised with one that calls it.
                 if [Stage::LiftOff, Stage::Soon].into_iter().any(|stage| this.take(position, stage, Stage::Hot)) {
-                    this.optimize(&module, Wanted { position, whole: true, at: None, soon: false });
+                    this.optimize(&module, Wanted { position, whole: true, at: None, soon: None });
                 }
             };
             let bytes = self.source.get().map_or(0, |source| source.body_size(position));
-            workers.submit(Urgency::Hot(Heat::new(), bytes), Box::new(task));
+            workers.submit(Urgency::Hot(Heat::new(0), bytes), Box::new(task));
         }
         workers.settle(limit);
         for &function in functions {
-            let unfinished = [Stage::LiftOff, Stage::Hot, Stage::Optimizing, Stage::Soon, Stage::Improving];
+            let unfinished =
+                [Stage::LiftOff, Stage::Hot, Stage::Optimizing, Stage::Soon, Stage::Lasting, Stage::Improving];
             let _ = unfinished.map(|stage| self.take(function, stage, Stage::Final));
         }
         self.keep(module)
@@ -301,8 +308,8 @@ impl Shared {
 
     /// Whether the code of this function that was made soon has asked so often that it may as well be improved when there is an occasion.
     fn is_warm(&self, state: &State, position: usize) -> bool {
-        let asked = state.asked.get(&position).map_or(0, |asked| asked.times);
-        asked >= self.tuning.soon_asks / self.tuning.warm_part.unsigned_abs().max(1)
+        let times = state.asked.get(&position).map_or(0, |asked| asked.times);
+        times >= (self.tuning.soon_asks / self.tuning.warm_part.unsigned_abs().max(1)).max(1)
     }
 
     /// Moves a function from one stage to another, unless it is at a third.
@@ -313,6 +320,16 @@ impl Shared {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Has it found out from now on which code that was made soon runs.
+    pub(super) fn sample(&self, module: &RuntimeModule) {
+        let period = self.tuning.sample_period;
+        if !period.is_zero() {
+            self.engine.tier_sampler().watch(module, &self.watched, period);
+        } else if let Some(entries) = entries(module) {
+            entries.begin_sample();
         }
     }
 

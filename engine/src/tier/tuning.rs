@@ -12,13 +12,17 @@ pub struct Tuning {
     pub budget: i32,
     /// How much of a budget a function gets each time that it asks for better code while that is being made.
     pub budget_while_waiting: i32,
-    /// How often optimised code that was made soon runs, in entries and rounds of loops, before it asks for better code.
+    /// How often it asks for better code from loops of one call before that call is taken to last, and code is made that it can go on in.
+    pub lasting_asks: u32,
+    /// How long it is from one time that code which was made soon is asked where it is to the next. Zero: it always says so.
     ///
-    /// Such code is nearly as fast, most of the time, and there in a third of the time; so whoever is over soon is better off with it alone.
-    pub soon_budget: i32,
-    /// How often it asks before better code is made. 0: no code is made soon, hot functions are optimised as well as they can be at once.
+    /// Such code is nearly as fast as code can be, and there in a third of the time; so whoever is over soon is better off with it alone.
+    pub sample_period: Duration,
+    /// How often a function must have been found in that way before better code of it is made, if its body is small. 0: no code is made soon, hot functions are optimised as well as they can be at once.
     pub soon_asks: u32,
-    /// A callee of a hot function is optimised together with it when it has used up one in so many parts of its own budget, or of its asks; then it can be inlined.
+    /// For each so many bytes of its body it must have been found once more: so it has run about as long as LLVM then takes, and slows the guest down where two threads share a core.
+    pub bytes_an_ask: usize,
+    /// A callee of a hot function is optimised together with it when it has used up one in so many parts of its own budget, or of the times that it must be found; then it can be inlined.
     pub warm_part: i32,
     /// Of a callee with a body of no more bytes, each unit with a function that calls it gets a copy that can be inlined, warm or not and even if it was optimised before. Larger ones LLVM rarely
     /// inlines: then all that it brings is compiled again with each.
@@ -58,8 +62,10 @@ impl Default for Tuning {
         Self {
             budget: 3_000,
             budget_while_waiting: 1_000,
-            soon_budget: 50_000,
-            soon_asks: 80,
+            lasting_asks: 8,
+            sample_period: Duration::from_millis(1),
+            soon_asks: 8,
+            bytes_an_ask: 50,
             warm_part: 8,
             inlined_bytes: 100,
             inlined_host_bytes: 400,

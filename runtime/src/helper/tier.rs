@@ -30,7 +30,7 @@ impl Helper for Compile {
     }
 }
 
-/// Code that counts has used up its budget.
+/// Code asks for better code.
 pub(super) struct TierUp;
 
 impl Helper for TierUp {

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! base                                                          stubs
-//! │ VmEntry 0, 1, … │ callees │ counters │ to a page's end │ common part │ stub 0, 1, … │
+//! │ VmEntry 0, 1, … │ callees │ sample │ counters │ to a page's end │ common part │ stub 0, 1, … │
 //! ```
 //!
-//! In the callees ([`wasmo_abi::tier::callee_slots`]) lift-off code notes what calls through tables call.
+//! In the callees ([`wasmo_abi::tier::callee_slots`]) lift-off code notes what calls through tables call. The sample ([`wasmo_abi::tier::sample_entry`]) is where code that was made soon finds that it is to say where it is.
 //!
 //! Those of a late module, of which there may be ten thousand, have no pages of their own: the stubs are a piece of a [`CodeMemory`] and the entries lie elsewhere, so that these stubs
 //! hold addresses and not distances.
@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wasmo_abi::code::{CodeUnit, UnwindTable};
 use wasmo_abi::offsets::WasmOffsets;
 use wasmo_abi::table::Table;
-use wasmo_abi::tier::{VmEntry, callee_slot, callee_slots};
+use wasmo_abi::tier::{VmEntry, all_entries, callee_slot, callee_slots, sample_entry};
 
 /// The entries and stubs of one module's functions.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Entries {
     /// As [`Entries::new`].
     pub fn with_counters(count: usize, budget: i32, counters: usize) -> Result<Self, Error> {
         let common = super::common();
-        let stubs = (count + callee_slots(count)) * size_of::<VmEntry>() + counters * size_of::<AtomicU64>();
+        let stubs = all_entries(count) * size_of::<VmEntry>() + counters * size_of::<AtomicU64>();
         let stubs = stubs.next_multiple_of(page_size());
         let code = (common.len() + count * stub::NEAR.size).next_multiple_of(page_size());
         let refused = |source| Error::Os { what: format!("cannot map the entries of {count} functions"), source };
@@ -100,7 +100,7 @@ impl Entries {
     /// When there is no memory for them.
     pub fn among_others(count: usize, budget: i32, memory: &Arc<CodeMemory>) -> Result<Self, Error> {
         let (common, form) = (super::common(), &stub::FAR);
-        let mut entries: Vec<_> = (0..count + callee_slots(count)).map(|_| VmEntry::new(0, budget)).collect();
+        let mut entries: Vec<_> = (0..all_entries(count)).map(|_| VmEntry::new(0, 0)).collect();
         let base = NonNull::from(&mut *entries).cast::<VmEntry>();
         let mut code = Vec::with_capacity(common.len() + count * form.size);
         code.extend_from_slice(common);
@@ -174,8 +174,8 @@ impl Entries {
         if position >= self.counters {
             return 0;
         }
-        let before = self.count + callee_slots(self.count);
-        // SAFETY: the counters lie behind the callees, there are as many, and they are atomic; all zeros, as new memory is, are right.
+        let before = all_entries(self.count);
+        // SAFETY: the counters lie behind the entries, there are as many, and they are atomic; all zeros, as new memory is, are right.
         let counter = unsafe { &*self.base().add(before).cast::<AtomicU64>().add(position) };
         counter.load(Ordering::Relaxed)
     }
@@ -221,9 +221,24 @@ impl Entries {
         self.entry(position).map_or(0, |entry| entry.budget.load(Ordering::Relaxed))
     }
 
-    /// How often the function at `position` was entered: [`VmEntry::entered`].
-    pub fn entered(&self, position: usize) -> u32 {
-        self.entry(position).map_or(0, |entry| entry.entered.load(Ordering::Relaxed))
+    /// Whether the function at `position`, which asks from a loop, has not been entered since this was last asked: [`VmEntry::same_call`].
+    pub fn is_same_call(&self, position: usize) -> bool {
+        self.entry(position).is_some_and(|entry| entry.same_call.swap(1, Ordering::Relaxed) != 0)
+    }
+
+    /// Has code that was made soon say where it is, the first that finds out. Answers whether any has done so since this was last called ([`Entries::end_sample`]).
+    pub fn begin_sample(&self) -> bool {
+        self.sample().budget.swap(-1, Ordering::SeqCst) == 0
+    }
+
+    /// Some code has said where it is: no other is to.
+    pub fn end_sample(&self) {
+        self.sample().budget.store(0, Ordering::SeqCst);
+    }
+
+    fn sample(&self) -> &VmEntry {
+        // SAFETY: there is this entry behind the callees; all zeros, as new memory is, are right.
+        unsafe { &*self.base().add(sample_entry(self.count)) }
     }
 
     /// Gives the function at `position` a new budget.

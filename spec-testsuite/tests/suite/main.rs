@@ -123,8 +123,9 @@ impl Configuration {
             config.tier(Tier::Auto).tuning(Tuning {
                 budget: 1,
                 budget_while_waiting: 1,
-                soon_budget: 1,
-                soon_asks: 2,
+                lasting_asks: 1,
+                sample_period: Duration::ZERO,
+                soon_asks: 4,
                 ..Tuning::default()
             });
         })
@@ -137,7 +138,8 @@ impl Configuration {
             let tuning = Tuning {
                 budget: 0,
                 budget_while_waiting: 0,
-                soon_budget: 0,
+                lasting_asks: 0,
+                sample_period: Duration::ZERO,
                 soon_asks: 1,
                 synchronous: true,
                 ahead: false,
@@ -154,6 +156,8 @@ impl Configuration {
             let tuning = Tuning {
                 budget: 1,
                 budget_while_waiting: 1,
+                sample_period: Duration::ZERO,
+                soon_asks: 4,
                 without_compiler: Duration::ZERO,
                 synchronous: true,
                 ..Tuning::default()

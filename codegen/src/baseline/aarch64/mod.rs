@@ -373,6 +373,10 @@ impl Masm for Aarch64 {
         self.access(access, src.0, to);
     }
 
+    fn clear(&mut self, at: Address) {
+        self.access(Access::STORE_32, ZR, at);
+    }
+
     fn decrement(&mut self, at: Address) {
         let (base, offset) = if Access::LOAD_32.reaches(at.offset.into()) && at.index.is_none() {
             (at.base, at.offset.into())

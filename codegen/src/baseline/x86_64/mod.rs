@@ -402,6 +402,10 @@ impl Masm for X86_64 {
         self.encoder.op(float::scalar(ty, 0x11), src.0, mem(to));
     }
 
+    fn clear(&mut self, at: Address) {
+        self.encoder.op_imm32(Op::one(0xc7), 0, mem(at), 0);
+    }
+
     fn decrement(&mut self, at: Address) {
         // add, -1
         self.encoder.op_imm8(Op::one(0x83), 0, mem(at), 0xff);

@@ -1,8 +1,8 @@
-//! What code asks for that counts how often it runs, and what it gets: code to go on in, or a new budget while better code is made.
+//! What code asks for that may be replaced by better code, and what it gets: code to go on in, or a new budget while better code is made.
 //!
-//! Lift-off code asks for code that is made soon ([`Stage::Soon`]), and goes on in it, which can be entered at each loop. Such code, once it has run much longer, asks for code as good as it can be; a variant
-//! of that which begins at a loop is wanted only when the call lasts, while functions that are called often get to their new code without: when code goes on asking at that loop after the function has
-//! better code, or when all that it asked for lately was from loops of one call. Then the variant even comes before the function.
+//! Lift-off code asks when it has used up its budget, for code that is made soon ([`Stage::Soon`]). Such code asks when it is found to run ([`crate::tier::sampler`]); once it has been found often enough, code as good as
+//! it can be is made. Functions that are called often get to their new code without more ado. For a call that lasts, which goes on asking from its loops, there is code that is entered there: when it is in lift-off
+//! code, the code that is made soon is made so that it can be entered and left at each loop; when it is in that, a variant of the best code that begins at this loop, and even comes before the function.
 
 use super::{Asked, RuntimeModule, Shared, Stage, State, Variant, Wanted, entries};
 use crate::tier::TierEvent;
@@ -10,15 +10,18 @@ use crate::tier::module::Busy;
 use crate::tier::stack::on_large_stack;
 use crate::tier::workers::{Heat, Urgency};
 use std::sync::Arc;
+use wasmo_abi::module::Body;
 use wasmo_abi::tier::{Asking, LoopIndex, Onward};
+use wasmo_codegen::Soon;
 use wasmo_runtime::tier::Entries;
 
 impl Asked {
-    /// Counts that code has asked, which had been entered `entered` times.
-    fn count(&mut self, entered: u32) {
-        self.times = self.times.saturating_add(1);
-        self.in_one_call = if self.entered == entered { self.in_one_call.saturating_add(1) } else { 0 };
-        self.entered = entered;
+    /// Counts that code has asked; `same_call`: from a loop, and the function has not been entered since it did so last.
+    fn count(&mut self, asking: Asking, same_call: impl FnOnce() -> bool) {
+        self.times = self.times.saturating_add(u32::from(asking.soon));
+        if asking.at.is_some() {
+            self.in_one_call = if same_call() { self.in_one_call.saturating_add(1) } else { 0 };
+        }
     }
 }
 
@@ -31,7 +34,8 @@ impl State {
         }
         // The entry of such a function leads to this code as long as the state is locked, and nobody has it replaced and retired.
         let is_soon = matches!(self.stages.get(position), Some(Stage::Soon | Stage::Improving)) && !asking.soon;
-        let code = entries.code(position).filter(|_| is_soon)?;
+        let has_entrance = is_soon && self.at_loops.get(&position) == Some(&true);
+        let code = entries.code(position).filter(|_| has_entrance)?;
         Some(Onward { code, at: Some(at) })
     }
 
@@ -47,39 +51,55 @@ impl Shared {
         self.tuning.soon_asks > 0 && self.ration.is_none()
     }
 
-    /// The next budget of a function whose code asks.
-    pub(super) fn next_budget(&self, soon: bool) -> i32 {
-        if soon { self.tuning.soon_budget } else { self.tuning.budget_while_waiting }
+    /// Whether code of this function asks from loops of a call that lasts.
+    fn lasts(&self, state: &State, position: usize) -> bool {
+        state.asked.get(&position).is_some_and(|asked| asked.in_one_call >= self.tuning.lasting_asks)
+    }
+
+    /// How code is to be made soon of a function, for what its lift-off code has asked for so far.
+    pub(super) fn how_soon(&self, state: &State, position: usize) -> Soon {
+        if self.lasts(state, position) { Soon::AtLoops } else { Soon::Whole }
     }
 
     /// What is to be made for lift-off code that asks, at a loop or when it was entered, if anything is that is not under way.
     fn wanted(&self, state: &State, position: usize, at: Option<LoopIndex>) -> Option<Wanted> {
         let stage = *state.stages.get(position)?;
         let whole = matches!(stage, Stage::LiftOff | Stage::LiftingOff | Stage::Postponed);
-        let soon = self.makes_soon();
-        if whole && soon {
-            return Some(Wanted { position, whole, at: None, soon });
+        if self.makes_soon() {
+            // A call that lasts has nothing from code that cannot be entered at its loops.
+            let soon = at.map_or(Soon::Whole, |_| self.how_soon(state, position));
+            let instead = stage == Stage::Soon && soon == Soon::AtLoops && !state.at_loops.contains_key(&position);
+            if whole || instead {
+                return Some(Wanted { position, whole: true, at: None, soon: Some(soon) });
+            }
         }
-        let at = at.filter(|&at| state.lacks(position, at) && (stage == Stage::Final || !soon));
-        (whole || at.is_some()).then_some(Wanted { position, whole, at, soon: false })
+        let at = at.filter(|&at| state.lacks(position, at) && (stage == Stage::Final || !self.makes_soon()));
+        (whole || at.is_some()).then_some(Wanted { position, whole, at, soon: None })
     }
 
-    /// What is to be made for code that was made soon and asks likewise. Such code had been entered `entered` times.
-    fn wanted_better(&self, state: &mut State, position: usize, at: Option<LoopIndex>, entered: u32) -> Option<Wanted> {
+    /// What is to be made for code that was made soon and asks likewise.
+    fn wanted_better(
+        &self,
+        module: &RuntimeModule,
+        state: &State,
+        position: usize,
+        at: Option<LoopIndex>,
+    ) -> Option<Wanted> {
         let stage = *state.stages.get(position)?;
         // When a unit that it was in could not be compiled, it is at the stage of lift-off code.
         let whole = matches!(stage, Stage::Soon | Stage::LiftOff);
         if whole {
-            let asked = state.asked.entry(position).or_default();
-            asked.count(entered);
-            let (times, lasts) = (asked.times, asked.in_one_call >= self.tuning.soon_asks / 2);
-            if times < self.tuning.soon_asks {
+            let Asked { times, long_ago, in_one_call } = state.asked.get(&position).copied().unwrap_or_default();
+            let bytes = module.info.bodies.get(position).map_or(0, Body::size);
+            let enough = bytes / self.tuning.bytes_an_ask.max(1) + self.tuning.soon_asks as usize;
+            if !long_ago && (times as usize) < enough {
                 return None;
             }
             // Nobody may ever call it again: the code that this call goes on in comes first.
-            if let Some(at) = at.filter(|_| lasts && !self.tuning.synchronous) {
+            let lasts = in_one_call >= self.tuning.soon_asks / 2 && !self.tuning.synchronous;
+            if let Some(at) = at.filter(|_| lasts) {
                 match state.variants.get(&(position, at)) {
-                    None => return Some(Wanted { position, whole: false, at: Some(at), soon: false }),
+                    None => return Some(Wanted { position, whole: false, at: Some(at), soon: None }),
                     Some(Variant::Awaited) => return None,
                     Some(_) => {}
                 }
@@ -87,21 +107,26 @@ impl Shared {
         }
         let here = stage == Stage::Final || whole && self.tuning.synchronous;
         let at = at.filter(|&at| here && state.lacks(position, at));
-        (whole || at.is_some()).then_some(Wanted { position, whole, at, soon: false })
+        (whole || at.is_some()).then_some(Wanted { position, whole, at, soon: None })
     }
 
     pub(super) fn tier_up(self: &Arc<Self>, module: &RuntimeModule, position: usize, asking: Asking) -> Option<Onward> {
         let entries = entries(module)?;
+        if asking.soon && !self.tuning.sample_period.is_zero() {
+            entries.end_sample();
+            self.sample(module);
+        }
         let mut state = self.state();
         if let Some(onward) = state.onward(entries, position, asking) {
             drop(state);
-            entries.set_budget(position, self.next_budget(onward.at.is_some() || asking.soon));
+            self.next_budget(entries, position, asking);
             return Some(self.osr(module, asking, position, onward));
         }
+        state.asked.entry(position).or_default().count(asking, || entries.is_same_call(position));
         let wanted = match asking {
             _ if !self.optimizes => None,
             Asking { soon: false, at } => self.wanted(&state, position, at),
-            Asking { soon: true, at } => self.wanted_better(&mut state, position, at, entries.entered(position)),
+            Asking { soon: true, at } => self.wanted_better(module, &state, position, at),
         };
         let Some(wanted) = wanted else {
             if let Some(heat) = state.heats.get(&(position, asking.at)).or_else(|| state.heats.get(&(position, None))) {
@@ -112,25 +137,32 @@ impl Shared {
             let is_final = state.stages.get(position) == Some(&Stage::Final);
             let settled = !self.optimizes
                 || is_final && (best.is_some() || asking.at.is_none()) && !matches!(best, Some(Variant::Awaited));
-            entries.set_budget(position, if settled { i32::MAX } else { self.next_budget(asking.soon) });
+            self.next_budget(entries, position, asking);
+            if settled && !asking.soon {
+                entries.set_budget(position, i32::MAX);
+            }
             return None;
         };
         // What runs so long is worth it, or was worth it to an earlier run.
         if !asking.soon && self.is_too_young() {
-            if wanted.whole {
+            if wanted.whole && state.stages[position] != Stage::Soon {
                 state.stages[position] = Stage::Postponed;
             }
-            entries.set_budget(position, self.next_budget(asking.soon));
+            self.next_budget(entries, position, asking);
             return None;
         }
         if wanted.whole {
-            state.stages[position] = if asking.soon { Stage::Improving } else { Stage::Hot };
+            state.stages[position] = match state.stages[position] {
+                Stage::Soon if wanted.soon.is_some() => Stage::Lasting,
+                _ if asking.soon => Stage::Improving,
+                _ => Stage::Hot,
+            };
         }
         if let Some(at) = wanted.at {
             state.variants.insert((position, at), Variant::Awaited);
         }
         drop(state);
-        entries.set_budget(position, self.next_budget(asking.soon));
+        self.next_budget(entries, position, asking);
         let (func, at) = (module.info.func_of_defined(position).0, asking.at.map(|at| at.0));
         self.report(&TierEvent::Hot { func, at });
         if self.tuning.synchronous {
@@ -141,6 +173,13 @@ impl Shared {
         }
         self.submit(module, wanted, asking);
         None
+    }
+
+    /// Gives a function whose lift-off code asks a new budget.
+    fn next_budget(&self, entries: &Entries, position: usize, asking: Asking) {
+        if !asking.soon {
+            entries.set_budget(position, self.tuning.budget_while_waiting);
+        }
     }
 
     /// Reports that code which asked goes on.
@@ -154,8 +193,9 @@ impl Shared {
     /// Has a worker make what is wanted.
     fn submit(self: &Arc<Self>, module: &RuntimeModule, wanted: Wanted, asking: Asking) {
         let Wanted { position, whole, at, .. } = wanted;
-        let heat = Heat::new();
         let mut state = self.state();
+        let times = state.asked.get(&position).map_or(0, |asked| asked.times);
+        let heat = Heat::new(times);
         for key in whole.then_some(None).into_iter().chain(at.map(Some)) {
             state.heats.insert((position, key), Arc::clone(&heat));
         }

@@ -6,7 +6,7 @@ use crate::tier::workers::Heat;
 use std::sync::Arc;
 use std::time::Instant;
 use wasmo_abi::tier::LoopIndex;
-use wasmo_codegen::{Callees, Guess, Neighbour, Request};
+use wasmo_codegen::{Callees, Guess, Neighbour, Request, Soon};
 
 /// What is to be made of a function.
 #[derive(Clone, Copy, Debug)]
@@ -17,8 +17,8 @@ pub(super) struct Wanted {
     pub(super) whole: bool,
     /// The loop at which a variant of it is to begin.
     pub(super) at: Option<LoopIndex>,
-    /// Whether it is to be there soon rather than as good as it can be. Such code is made of whole functions only.
-    pub(super) soon: bool,
+    /// When it is to be there soon rather than as good as it can be: how it is to be entered and left. Such code is made of whole functions only.
+    pub(super) soon: Option<Soon>,
 }
 
 /// See [`Shared::hot_unit`].
@@ -51,17 +51,26 @@ impl Shared {
                 state.heats.remove(&key);
             }
         }
-        if heat.is_recent() {
-            return Some(wanted);
+        // Whether a call lasts may have turned out meanwhile.
+        let soon = wanted.soon.map(|_| self.how_soon(&state, position));
+        let is_recent = heat.is_recent();
+        // It has code already, and nobody waits for better code any more.
+        let is_over = |stage: &&mut Stage| match stage {
+            Stage::Lasting => !is_recent || soon != Some(Soon::AtLoops),
+            Stage::Improving => !is_recent && whole,
+            _ => false,
+        };
+        if let Some(stage) = state.stages.get_mut(position).filter(is_over) {
+            *stage = Stage::Soon;
+            return None;
+        }
+        if is_recent {
+            return Some(Wanted { soon, ..wanted });
         }
         if let Some(at) = at {
             state.variants.remove(&(position, at));
         }
-        if whole && let Some(stage @ Stage::Improving) = state.stages.get_mut(position) {
-            *stage = Stage::Soon;
-            return None;
-        }
-        whole.then_some(Wanted { at: None, ..wanted })
+        whole.then_some(Wanted { at: None, soon, ..wanted })
     }
 
     /// Makes what is wanted: when there is time, with what the function calls often.
@@ -69,7 +78,7 @@ impl Shared {
         let Wanted { position, whole, at, soon } = wanted;
         let started = Instant::now();
         let HotUnit { mut functions, copies, callees, neighbour } =
-            if soon { HotUnit::of_one(position) } else { self.hot_unit(module, position) };
+            if soon.is_some() { HotUnit::of_one(position) } else { self.hot_unit(module, position) };
         // Of a unit that cannot be compiled, so many functions are tried again.
         let least = usize::from(whole);
         if !whole {
@@ -88,8 +97,17 @@ impl Shared {
             request.functions.clone_from(&functions);
             made = self.make(&request);
         }
+        if made.is_err() && soon == Some(Soon::AtLoops) {
+            request.soon = Some(Soon::Whole);
+            made = self.make(&request);
+        }
         let mut state = self.state();
-        let next = if soon && made.is_ok() { Stage::Soon } else { Stage::Final };
+        match soon {
+            Some(Soon::AtLoops) => drop(state.at_loops.insert(position, request.soon == soon)),
+            Some(Soon::Whole) => drop(state.at_loops.remove(&position)),
+            None => {}
+        }
+        let next = if soon.is_some() && made.is_ok() { Stage::Soon } else { Stage::Final };
         for &function in &functions {
             if let Some(stage) = state.stages.get_mut(function) {
                 *stage = next;
@@ -102,7 +120,7 @@ impl Shared {
                     state.variants.insert((position, at), Variant::At(address));
                 }
                 // While the state is locked: whoever finds the functions to be final finds their code as well.
-                self.publish(module, tier, soon, new);
+                self.publish(module, tier, soon.is_some(), new);
                 (code, false)
             }
             Err(error) => {
@@ -113,11 +131,10 @@ impl Shared {
                 (0, true)
             }
         };
-        if let Some(entries) = entries(module).filter(|_| soon) {
-            // The next to ask is such code, or lift-off code in a call that lasts; where the guest waits for code, it is to ask at once.
-            entries.set_budget(position, self.next_budget(!self.tuning.synchronous));
-        }
         drop(state);
+        if soon.is_some() {
+            self.sample(module);
+        }
         wasmo_runtime::tier::reclaim();
         self.when_quiet(module);
         let func = module.info.func_of_defined(position).0;
@@ -127,8 +144,8 @@ impl Shared {
         }
         let (functions, at, took) = (functions.len(), at.map(|at| at.0), started.elapsed());
         self.report(&match soon {
-            true => TierEvent::Soon { func, code, took },
-            false => TierEvent::Optimized { func, functions, at, code, took },
+            Some(_) => TierEvent::Soon { func, code, took },
+            None => TierEvent::Optimized { func, functions, at, code, took },
         });
     }
 

@@ -142,7 +142,7 @@ fn translated(wasm: &[u8], arch: Arch) -> String {
 /// As [`translated`], for a processor that can multiply and add in one instruction, or cannot.
 fn translated_for(wasm: &[u8], arch: Arch, fused_multiply_add: bool) -> String {
     let (tunables, triple) = (Tunables::default(), String::new());
-    let options = Options { tunables, tier: None, quick: false, soon: false, arch, fused_multiply_add, triple };
+    let options = Options { tunables, tier: None, quick: false, soon: None, arch, fused_multiply_add, triple };
     let parsed = parse_full(wasm).expect("a valid module");
     let functions: Vec<usize> = (0..parsed.funcs.len()).collect();
     crate::llvm::load().expect("LLVM is there");
