@@ -92,13 +92,13 @@ impl Asking {
     /// What the numbers of loops that optimised code asks with have besides: no function has so many loops.
     const SOON: u32 = 1 << 31;
     /// Where such code cannot be left.
-    const SOON_ENTRY: u32 = LoopIndex::ENTRY - 1;
+    const SOON_HERE: u32 = LoopIndex::ENTRY - 1;
 
     /// What the helper is told.
     pub fn encode(self) -> u32 {
         match self {
             Self { soon: false, at } => at.map_or(LoopIndex::ENTRY, |at| at.0),
-            Self { soon: true, at: None } => Self::SOON_ENTRY,
+            Self { soon: true, at: None } => Self::SOON_HERE,
             Self { soon: true, at: Some(at) } => at.0 | Self::SOON,
         }
     }
@@ -107,7 +107,7 @@ impl Asking {
     pub fn decode(told: u32) -> Self {
         match told {
             LoopIndex::ENTRY => Self { soon: false, at: None },
-            Self::SOON_ENTRY => Self { soon: true, at: None },
+            Self::SOON_HERE => Self { soon: true, at: None },
             at => Self { soon: at & Self::SOON != 0, at: Some(LoopIndex(at & !Self::SOON)) },
         }
     }

@@ -199,7 +199,7 @@ impl<'ctx> Ir<'ctx> {
     ) -> Result<Value<'ctx>, Error> {
         let value = self.load(ty, address, align, tag)?;
         if let Some(load) = self.instruction(value) {
-            load.set_volatile(true).map_err(|error| Error::internal(format!("cannot keep a load: {error}")))?;
+            set_volatile(load)?;
         }
         Ok(value)
     }
@@ -294,6 +294,11 @@ impl<'ctx> Ir<'ctx> {
     ) -> Result<InstructionValue<'ctx>, Error> {
         Ok(self.builder().build_conditional_branch(condition, yes, no)?)
     }
+}
+
+/// Has LLVM keep `load` as it is, whether its value is used and known or not.
+pub fn set_volatile(load: InstructionValue<'_>) -> Result<(), Error> {
+    load.set_volatile(true).map_err(|error| Error::internal(format!("cannot keep a load: {error}")))
 }
 
 fn set_alignment(instruction: InstructionValue<'_>, align: u32) -> Result<(), Error> {

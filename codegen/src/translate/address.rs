@@ -26,7 +26,7 @@ use super::function::FunctionTranslator;
 use super::trap::constant;
 use crate::error::Error;
 use crate::ir::Value;
-use crate::ir::builder::int;
+use crate::ir::builder::{int, set_volatile};
 use crate::ir::tbaa::{Region, Tag};
 
 /// Static offsets from here on could, with a sum that was wrongly taken not to wrap, lead out of the reservation. Such accesses are rare, and
@@ -248,7 +248,7 @@ impl<'ctx> FunctionTranslator<'_, 'ctx> {
     /// Makes loads whose values nothing uses volatile, so that they stay and trap as they should.
     pub(super) fn keep_dropped_loads(&mut self) -> Result<(), Error> {
         for load in self.loads.drain(..).filter(|&load| is_dropped(load)) {
-            load.set_volatile(true).map_err(|error| Error::internal(format!("cannot keep a load: {error}")))?;
+            set_volatile(load)?;
         }
         Ok(())
     }

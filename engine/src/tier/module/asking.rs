@@ -51,14 +51,10 @@ impl Shared {
         self.tuning.soon_asks > 0 && self.ration.is_none()
     }
 
-    /// Whether code of this function asks from loops of a call that lasts.
-    fn lasts(&self, state: &State, position: usize) -> bool {
-        state.asked.get(&position).is_some_and(|asked| asked.in_one_call >= self.tuning.lasting_asks)
-    }
-
-    /// How code is to be made soon of a function, for what its lift-off code has asked for so far.
+    /// How code is to be made soon of a function, for what its lift-off code has asked for so far: whether from loops of a call that lasts.
     pub(super) fn how_soon(&self, state: &State, position: usize) -> Soon {
-        if self.lasts(state, position) { Soon::AtLoops } else { Soon::Whole }
+        let lasts = |asked: &Asked| asked.in_one_call >= self.tuning.lasting_asks;
+        if state.asked.get(&position).is_some_and(lasts) { Soon::AtLoops } else { Soon::Whole }
     }
 
     /// What is to be made for lift-off code that asks, at a loop or when it was entered, if anything is that is not under way.
@@ -137,9 +133,10 @@ impl Shared {
             let is_final = state.stages.get(position) == Some(&Stage::Final);
             let settled = !self.optimizes
                 || is_final && (best.is_some() || asking.at.is_none()) && !matches!(best, Some(Variant::Awaited));
-            self.next_budget(entries, position, asking);
             if settled && !asking.soon {
                 entries.set_budget(position, i32::MAX);
+            } else {
+                self.next_budget(entries, position, asking);
             }
             return None;
         };
