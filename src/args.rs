@@ -51,7 +51,7 @@ pub(crate) enum Command {
 const RUN_HELP: &str = "\
 FILE is a module in the binary or the text format, or one that `wasmo compile` has made of these. A command (it exports `_start`) is run; of any other module, name a function \
 with --invoke. Options of wasmo stand before FILE; everything after it belongs to the guest. What is compiled is kept in the user's cache \
-(`wasmo cache --help`), and found there the next time.
+(`wasmo cache --help`), and found there the next time; on a terminal, a process in the background may go on with that for a while (`wasmo cache optimize --help`).
 
 Exit code: the guest's own; 134 after a trap; 130 after Ctrl-C; 2 for wrong usage; 1 for any other error.";
 
@@ -279,8 +279,8 @@ pub(crate) enum CacheCommand {
 
 #[cfg(feature = "compiler")]
 const OPTIMIZE_HELP: &str = "\
-With WASMO_BACKGROUND=1 in the environment, `wasmo run` starts this by itself, in the background and with the lowest priority, when a program ends before what is warm in it \
-could be optimised. The options must be those of the runs.";
+On a terminal, `wasmo run` starts this by itself, in the background and with the lowest priority, when a program ends before what is warm in it could be optimised; with WASMO_BACKGROUND=1 \
+in the environment it does so everywhere, with WASMO_BACKGROUND=0 never. The options must be those of the runs.";
 
 /// `wasmo cache optimize`.
 #[cfg(feature = "compiler")]

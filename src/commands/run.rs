@@ -105,7 +105,8 @@ fn execute(args: &RunArgs, file: &Path, guest_args: &[String], stop: &Stop, stat
         let instance = instantiate(&mut store, &linker, &module, &format!("`{}`", file.display()), stats)?;
         call(&mut store, instance, &module, args, file, guest_args, stats)
     })();
-    stats.time(Phase::Keep, || loader.keep(args));
+    let later = stats.time(Phase::Keep, || loader.keep(args));
+    stats.set_later(later);
     #[cfg(feature = "compiler")]
     let result = match profile.map_or(Ok(()), |profile| profile.write(&module)) {
         Err(error) if result.is_ok() => Err(error),

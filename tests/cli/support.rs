@@ -1,12 +1,17 @@
 //! [`Folder`]: a folder with files, to run `wasmo` in; [`Answer`]: what came back.
 
 use std::io::Read;
-#[cfg(feature = "compiler")]
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+#[cfg(feature = "compiler")]
+use std::{
+    fs::File,
+    io::Write,
+    os::fd::{FromRawFd, OwnedFd},
+    ptr,
+};
 
 use tempfile::TempDir;
 
@@ -76,6 +81,30 @@ impl Folder {
 pub fn finish(mut command: Command) -> Answer {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("wasmo starts");
     Answer::new(wait(child))
+}
+
+/// Runs a command whose standard error is a terminal.
+#[cfg(feature = "compiler")]
+#[track_caller]
+pub fn finish_on_terminal(mut command: Command) -> Answer {
+    let (mut ours, mut theirs) = (-1, -1);
+    // SAFETY: the two are written, and nothing is read but them.
+    let opened = unsafe { libc::openpty(&raw mut ours, &raw mut theirs, ptr::null_mut(), ptr::null(), ptr::null()) };
+    assert_eq!(opened, 0, "there is a terminal to be had: {}", std::io::Error::last_os_error());
+    // SAFETY: both have just been opened, and nobody else knows them.
+    let (mut ours, theirs) = unsafe { (File::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) };
+    let child = command.stdout(Stdio::piped()).stderr(theirs).spawn().expect("wasmo starts");
+    // It has the other end of the terminal, too.
+    drop(command);
+    let shown = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // Linux answers with an error when nobody has the terminal open any more.
+        let _ = ours.read_to_end(&mut bytes);
+        bytes
+    });
+    let mut output = wait(child);
+    output.stderr = shown.join().expect("the terminal was read");
+    Answer::new(output)
 }
 
 /// Collects what a process writes, and ends it when it hangs.

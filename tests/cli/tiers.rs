@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::guest;
-use crate::support::{Answer, Folder, finish, wait};
+use crate::support::{Answer, Folder, finish, finish_on_terminal, wait};
 
 /// Prints `a` when it has no arguments and `b` when it has some, from functions of their own, which nobody calls directly. `$warm` runs some hundred times.
 fn two_ways() -> String {
@@ -142,26 +142,53 @@ fn warm_functions_are_optimised_when_that_is_asked_for() {
     optimize().ends_with(0).shows(&["`ways.wat`: 0 functions optimised in 0.0 s, 2 before"]);
 }
 
-/// It has nothing of its parent's: neither the pipes, whose end the parent's parent waits for, nor the terminal.
-#[test]
-fn warm_functions_are_optimised_in_the_background() {
-    let folder = Folder::new(&[("ways.wat", &two_ways())]);
-    let run = || {
-        let mut command = folder.command(&["run", "--stats", "ways.wat"]);
-        command.env("WASMO_BACKGROUND", "1").stdin(Stdio::null());
-        finish(command)
-    };
+/// What `--stats` says when a process in the background has been started.
+const LATER: &str = " functions, by a process in the background";
+
+/// Runs it until what is warm in it has been optimised, which `run` itself does not do.
+#[track_caller]
+fn is_optimised_in_the_background(run: impl Fn() -> Answer) {
     let start = Instant::now();
-    run().gives(0, "a\n");
+    run().gives(0, "a\n").says(&["miss", LATER]);
     loop {
         let answer = run();
         answer.gives(0, "a\n");
         if answer.stderr.contains(" 2 of them optimized") {
+            assert!(!answer.stderr.contains(LATER), "nothing is left to be optimised: {}", answer.stderr);
             break;
         }
         assert!(start.elapsed() < Duration::from_secs(60), "nothing is optimised: {}", answer.stderr);
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// It has nothing of its parent's: neither the pipes, whose end the parent's parent waits for, nor the terminal, nor the directory that the cache is named from.
+#[test]
+fn warm_functions_are_optimised_in_the_background() {
+    let folder = Folder::new(&[("ways.wat", &two_ways())]);
+    let command = |background: &str| {
+        let mut command = folder.command(&["run", "--stats", "ways.wat"]);
+        command.env("WASMO_BACKGROUND", background).env("WASMO_CACHE_DIR", "cache");
+        command
+    };
+    is_optimised_in_the_background(|| finish(command("1")));
+
+    let folder = Folder::new(&[("ways.wat", &two_ways())]);
+    let on_terminal = || finish_on_terminal(folder.command(&["run", "--stats", "ways.wat"]));
+    is_optimised_in_the_background(on_terminal);
+}
+
+#[test]
+fn nothing_is_left_in_the_background_where_it_is_not_wanted() {
+    let folder = Folder::new(&[("ways.wat", &two_ways())]);
+    let piped = folder.wasmo(&["run", "--stats", "ways.wat"]);
+    piped.gives(0, "a\n").says(&["miss"]);
+    assert!(!piped.stderr.contains(LATER), "{}", piped.stderr);
+    let mut command = folder.command(&["run", "--stats", "ways.wat"]);
+    command.env("WASMO_BACKGROUND", "0");
+    let told_not_to = finish_on_terminal(command);
+    told_not_to.gives(0, "a\n").says(&["hit"]);
+    assert!(!told_not_to.stderr.contains(LATER), "{}", told_not_to.stderr);
 }
 
 /// Without LLVM a program runs, as slowly as that is; but who has a damaged one is told.

@@ -3,9 +3,6 @@
 use super::CacheError;
 use std::path::PathBuf;
 
-/// The environment variable that says where the cache is.
-const DIRECTORY_VARIABLE: &str = "WASMO_CACHE_DIR";
-
 /// Where a cache is, and how large it may become.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -19,6 +16,9 @@ pub struct CacheConfig {
 impl CacheConfig {
     /// The limit unless another is set: 2 GiB.
     pub const DEFAULT_SIZE_LIMIT: u64 = 2 << 30;
+
+    /// The environment variable that says where the cache is, unless [`Self::directory`] does.
+    pub const DIRECTORY_VARIABLE: &str = "WASMO_CACHE_DIR";
 
     /// The cache of the user, with the default limit.
     pub fn new() -> Self {
@@ -43,7 +43,7 @@ impl CacheConfig {
     /// When no directory is set and the user has no home directory.
     pub fn path(&self) -> Result<PathBuf, CacheError> {
         let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
-        let path = match self.directory.clone().or_else(|| variable(DIRECTORY_VARIABLE)) {
+        let path = match self.directory.clone().or_else(|| variable(Self::DIRECTORY_VARIABLE)) {
             Some(path) => path,
             // The base directory specification: relative paths are to be ignored.
             None => match variable("XDG_CACHE_HOME").filter(|path| path.is_absolute()) {

@@ -1,9 +1,10 @@
 //! `wasmo cache optimize`: between two runs of a program, what was warm in the last ones is optimised.
 //!
-//! `wasmo run` does not wait for that. Where it is allowed to ([`BACKGROUND`]; a process that outlives the command, and the limits it was given, is not what everybody expects),
-//! it starts this command as a process of its own ([`start`]), which has nothing of its parent but the cache: no terminal, no open files, the lowest priority. One such process is enough for a cache; what it does not come to is left to the next.
+//! `wasmo run` does not wait for that. At its end it starts this command as a process of its own ([`start`]), where somebody sits at a terminal ([`is_wanted`]). It has nothing of its parent
+//! but the cache: no terminal, no open files, no working directory, the lowest priority. One such process is enough for a cache; what it does not come to is left to the next.
 
-use std::path::{Path, PathBuf};
+use std::io::{IsTerminal, stderr};
+use std::path::{self, Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::args::{Functions, OptimizeArgs, RunArgs};
 use crate::compiler;
 use crate::input::{self, Input};
 
-/// The variable that allows what outlives the command, when it is 1.
+/// The variable that says whether something may outlive the command: always when it is 1, never when it is 0.
 const BACKGROUND: &str = "WASMO_BACKGROUND";
 
 /// How long it may take. What is not optimised by then is not tried again.
@@ -24,14 +25,19 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The most functions that a process is told of; those that ran most often come first.
 const MOST_FUNCTIONS: usize = 8192;
 
-/// Whether [`start`] may be called.
-pub(crate) fn is_allowed() -> bool {
-    std::env::var_os(BACKGROUND).is_some_and(|value| value == "1")
+/// Whether [`start`] is to be called: as the variable says, else where standard error is a terminal. Who types commands runs a program again a little later, on a machine that has nothing else to do;
+/// a script, a service or a test may wait for the last process, remove the cache's directory behind it, or measure what runs next.
+pub(crate) fn is_wanted() -> bool {
+    match std::env::var(BACKGROUND).as_deref() {
+        Ok("0") => false,
+        Ok("1") => true,
+        _ => stderr().is_terminal(),
+    }
 }
 
-/// Starts it for files and functions in them that were warm in a run with `args`, which has just ended. That it cannot be started makes no difference to anybody.
-pub(crate) fn start(args: &RunArgs, modules: &[(PathBuf, Vec<u32>)]) {
-    let Ok(program) = std::env::current_exe() else { return };
+/// Starts it for files and functions in them that were warm in a run with `args`, which has just ended. Answers whether it could.
+pub(crate) fn start(args: &RunArgs, cache: &Cache, modules: &[(PathBuf, Vec<u32>)]) -> bool {
+    let Ok(program) = std::env::current_exe() else { return false };
     let mut command = Command::new(program);
     command.args(["cache", "optimize", "--detached"]);
     if args.fuel.is_some() {
@@ -44,10 +50,15 @@ pub(crate) fn start(args: &RunArgs, modules: &[(PathBuf, Vec<u32>)]) {
         let functions: Vec<_> = functions.iter().take(MOST_FUNCTIONS).map(u32::to_string).collect();
         command.args(["--warm", &functions.join(",")]);
     }
-    command.arg("--").args(modules.iter().map(|(path, _)| path));
+    command.arg("--");
+    for (path, _) in modules {
+        let Ok(path) = path::absolute(path) else { return false };
+        command.arg(path);
+    }
+    // A directory that somebody works in cannot be unmounted.
+    command.env(CacheConfig::DIRECTORY_VARIABLE, cache.path()).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // Where there is no process to be had, the next run is as this one.
-    let _ = command.spawn();
+    command.spawn().is_ok()
 }
 
 /// Optimises what is warm; answers what is to be printed.
@@ -95,12 +106,14 @@ fn optimize(config: &Config, cache: &Cache, path: &Path, warm: &[u32]) -> Result
     Ok(format!("`{}`: {new} functions optimised in {time:.1} s, {old} before\n", path.display()))
 }
 
-/// Leaves everything behind that the process has from its parent and that others may wait for.
+/// Leaves everything behind that the process has from its parent and that others may wait for, and their turn to them.
 fn detach() {
     // SAFETY: nothing of this process has files open but the standard ones, and no thread but this runs; the other calls change only how the system treats the process.
     unsafe {
         libc::setsid();
-        libc::setpriority(libc::PRIO_PROCESS, 0, 19);
         libc::close_range(3, libc::c_uint::MAX, 0);
+        libc::sched_setscheduler(0, libc::SCHED_IDLE, &libc::sched_param { sched_priority: 0 });
     }
+    // Some systems give each session its share, whatever the priorities in it; that of this one is to be the least.
+    let _ = std::fs::write("/proc/self/autogroup", "19");
 }

@@ -40,9 +40,9 @@ impl Modules {
         Ok(module)
     }
 
-    /// Keeps what the run has compiled for the next one, and, where that is allowed, has more of it optimised afterwards. What cannot be kept is warned of.
-    pub(super) fn keep(&self, args: &RunArgs) {
-        self.sources.keep(args);
+    /// Keeps what the run has compiled for the next one, and, where that is wanted, has more of it optimised afterwards; answers how many functions. What cannot be kept is warned of.
+    pub(super) fn keep(&self, args: &RunArgs) -> usize {
+        self.sources.keep(args)
     }
 
     fn artifact(&self, path: &Path, artifact: Artifact) -> Result<Module> {

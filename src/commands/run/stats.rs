@@ -45,6 +45,8 @@ pub(crate) struct Stats {
     tiers: wasmo::TierStats,
     phases: [Duration; 6],
     cached: [usize; 2],
+    /// Functions that a process in the background optimises from now on.
+    later: usize,
     functions: usize,
     code_bytes: usize,
 }
@@ -60,6 +62,7 @@ impl Stats {
             tiers: wasmo::TierStats::default(),
             phases: Default::default(),
             cached: Default::default(),
+            later: 0,
             functions: 0,
             code_bytes: 0,
         }
@@ -80,6 +83,11 @@ impl Stats {
     #[cfg_attr(not(feature = "compiler"), expect(dead_code, reason = "only what is compiled is kept"))]
     pub(crate) fn add_look(&mut self, cached: Cached) {
         self.cached[cached as usize] += 1;
+    }
+
+    /// Takes up how many functions are optimised when the run is over.
+    pub(crate) fn set_later(&mut self, functions: usize) {
+        self.later = functions;
     }
 
     /// Takes up what became of functions while they ran.
@@ -117,6 +125,9 @@ impl fmt::Display for Stats {
             [hits, misses] => format!("{hits} of {} hit", hits + misses),
         };
         writeln!(f, "{:<12}{cache:>12}", "cache")?;
+        if self.later > 0 {
+            writeln!(f, "{:<12}{:>12} functions, by a process in the background", "optimizing", self.later)?;
+        }
         writeln!(f, "{:<12}{:>12}", "functions", self.functions)?;
         writeln!(f, "{:<12}{:>12} bytes", "code", self.code_bytes)?;
         match peak_memory() {

@@ -34,5 +34,7 @@ impl Sources {
     }
 
     /// There is nothing to keep.
-    pub(super) fn keep(&self, _: &RunArgs) {}
+    pub(super) fn keep(&self, _: &RunArgs) -> usize {
+        0
+    }
 }

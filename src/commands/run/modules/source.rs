@@ -116,9 +116,9 @@ impl Sources {
         Ok(module)
     }
 
-    /// Keeps what the run has compiled for the next one, and, where that is allowed, has more of it optimised afterwards.
-    pub(super) fn keep(&self, args: &RunArgs) {
-        let optimizes = optimize::is_allowed();
+    /// Keeps what the run has compiled for the next one, and, where that is wanted, has more of it optimised afterwards. Answers how many functions.
+    pub(super) fn keep(&self, args: &RunArgs) -> usize {
+        let optimizes = optimize::is_wanted();
         let mut warm = Vec::new();
         for (path, module) in self.in_tiers.borrow().iter() {
             if let Err(error) = module.keep() {
@@ -130,8 +130,11 @@ impl Sources {
                 warm.push((path.clone(), functions));
             }
         }
-        if !warm.is_empty() {
-            optimize::start(args, &warm);
+        match self.cache() {
+            Some(cache) if !warm.is_empty() && optimize::start(args, cache, &warm) => {
+                warm.iter().map(|(_, functions)| functions.len()).sum()
+            }
+            _ => 0,
         }
     }
 
