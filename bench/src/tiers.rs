@@ -1,7 +1,8 @@
 //! How soon a program runs when nothing of it was compiled before, and how soon it is fast: each engine as a command, in turn, from the start of the process.
 //!
 //! [`start`]: CPython, which says one thing and ends. [`loops`]: a loop that runs for seconds in a function that is called once, so that what was compiled quickly must be left in its midst.
-//! [`totals`]: programs with their compilation. [`again`]: the second and third run of the same, which find what the runs before have kept, beside what was compiled ahead of time.
+//! [`totals`]: programs with their compilation. [`again`]: the second and third run of the same, which find what the runs before have kept, and the second run when what was warm in the
+//! first has been optimised in the background meanwhile, beside what was compiled ahead of time.
 
 use crate::artefacts::wat;
 use crate::contender::{self, Contender, took, wasmo_command};
@@ -10,6 +11,7 @@ use crate::sample::Samples;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 /// One program on all contenders.
 pub struct Program {
@@ -43,6 +45,10 @@ pub struct Again {
     pub name: String,
     /// Milliseconds of the first run, with an empty cache, and of those that follow it.
     pub runs: [Samples; RUNS],
+    /// Milliseconds that the process in the background, which the first run leaves on a terminal, went on after that run.
+    pub background: Samples,
+    /// Milliseconds of the second run, when that process is over.
+    pub later: Samples,
     /// Milliseconds of what was compiled ahead of time.
     pub ahead: Samples,
 }
@@ -115,9 +121,21 @@ pub fn totals(rounds: usize, guests: &[Guest]) -> Result<Starts> {
     measure(rounds, &contenders, &programs)
 }
 
+/// Waits until all processes are over that were started by this one, or by those that were; [`again`] has them adopted. Answers the milliseconds.
+fn wait_for_children() -> f64 {
+    let started = Instant::now();
+    // SAFETY: without an address, it writes nothing.
+    while unsafe { libc::wait(std::ptr::null_mut()) } >= 0 {}
+    started.elapsed().as_secs_f64() * 1e3
+}
+
 /// Programs of crates and CPython, each with a cache that is empty at first, and compiled ahead of time; files go to `folder`.
 pub fn again(rounds: usize, guests: &[Guest], folder: &Path) -> Result<Vec<Again>> {
     std::fs::create_dir_all(folder)?;
+    // SAFETY: it only says whose children processes are whose parent is gone.
+    if unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) } != 0 {
+        bail!("processes in the background cannot be waited for: {}", std::io::Error::last_os_error());
+    }
     let mut programs: Vec<(String, PathBuf, Vec<&str>)> = guests
         .iter()
         .filter(|guest| guest.family == Family::Crate)
@@ -131,22 +149,32 @@ pub fn again(rounds: usize, guests: &[Guest], folder: &Path) -> Result<Vec<Again
         let mut compile = Command::new(wasmo_command());
         compile.arg("compile").arg("-o").arg(&ahead).arg(&file).stdin(Stdio::null());
         took(compile)?;
-        let mut again = Again { name, runs: Default::default(), ahead: Samples::default() };
+        let mut again = Again {
+            name,
+            runs: Default::default(),
+            background: Samples::default(),
+            later: Samples::default(),
+            ahead: Samples::default(),
+        };
         for round in 0..rounds {
             eprint!("\r\x1b[K{} again and again, round {}/{rounds}", again.name, round + 1);
             let cache = folder.join("cache");
-            if cache.exists() {
-                std::fs::remove_dir_all(&cache)?;
-            }
-            let run = |file: &Path| -> Result<f64> {
+            let clear = || if cache.exists() { std::fs::remove_dir_all(&cache) } else { Ok(()) };
+            let run = |file: &Path, background: &str| -> Result<f64> {
                 let mut command = Command::new(wasmo_command());
-                command.arg("run").arg(file).args(&args).env("WASMO_CACHE_DIR", &cache).stdin(Stdio::null());
+                command.arg("run").arg(file).args(&args).stdin(Stdio::null());
+                command.env("WASMO_CACHE_DIR", &cache).env("WASMO_BACKGROUND", background);
                 Ok(took(command)?.total)
             };
+            clear()?;
             for samples in &mut again.runs {
-                samples.push(run(&file)?);
+                samples.push(run(&file, "0")?);
             }
-            again.ahead.push(run(&ahead)?);
+            again.ahead.push(run(&ahead, "0")?);
+            clear()?;
+            run(&file, "1")?;
+            again.background.push(wait_for_children());
+            again.later.push(run(&file, "0")?);
         }
         all.push(again);
     }

@@ -55,14 +55,16 @@ fn total_table(totals: &Starts) -> Table {
     Table(rows)
 }
 
-/// One row a program: its runs with the same cache, and what it takes when it was compiled ahead of time.
+/// One row a program: its runs with the same cache, the second run after work in the background, and what it takes when it was compiled ahead of time.
 fn again_table(report: &Report) -> Table {
-    let head = ["run again, ms", "first", "second", "third", "ahead of time", "second / ahead", "third / ahead"];
-    let mut rows = vec![head.map(String::from).to_vec()];
+    let head = ["run again, ms", "first", "second", "third", "in the background", "second then", "ahead of time"];
+    let ratios = ["second / ahead", "third / ahead", "second then / ahead"];
+    let mut rows = vec![head.iter().chain(&ratios).map(|&name| name.to_owned()).collect::<Vec<_>>()];
     for again in &report.again {
         let mut line = vec![again.name.clone()];
-        line.extend(again.runs.iter().chain([&again.ahead]).map(figure));
-        line.extend(again.runs[1..].iter().map(|run| format!("{:.2}", run.median() / again.ahead.median())));
+        line.extend(again.runs.iter().chain([&again.background, &again.later, &again.ahead]).map(figure));
+        let compared = again.runs[1..].iter().chain([&again.later]);
+        line.extend(compared.map(|run| format!("{:.2}", run.median() / again.ahead.median())));
         rows.push(line);
     }
     Table(rows)

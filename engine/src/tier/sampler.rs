@@ -10,7 +10,7 @@ use std::time::Duration;
 use wasmo_runtime::Module;
 use wasmo_runtime::tier::Entries;
 
-/// Whether a module is looked at by the sampler.
+/// Whether a module is looked at by the sampler. All who write it, or ask and answer for a sample, swap, so that who comes later sees what came before (`runtime/tests/sampling.rs` is a model of it).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watched(Arc<AtomicBool>);
 
@@ -20,9 +20,9 @@ impl Watched {
         if entries.begin_sample() {
             return true;
         }
-        self.0.store(false, Ordering::SeqCst);
+        self.0.swap(false, Ordering::AcqRel);
         // Code that said where it is just now found that the module is looked at.
-        entries.begin_sample() && !self.0.swap(true, Ordering::SeqCst)
+        entries.begin_sample() && !self.0.swap(true, Ordering::AcqRel)
     }
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Sampler {
 impl Sampler {
     /// Has the module looked at, with `period` between one look and the next, unless it is already. To be called after [`Entries::end_sample`] or before any code asks.
     pub(crate) fn watch(&self, module: &Arc<Module>, watched: &Watched, period: Duration) {
-        if watched.0.swap(true, Ordering::SeqCst) {
+        if watched.0.swap(true, Ordering::AcqRel) {
             return;
         }
         let mut list = self.shared.list();

@@ -228,12 +228,13 @@ impl Entries {
 
     /// Has code that was made soon say where it is, the first that finds out. Answers whether any has done so since this was last called ([`Entries::end_sample`]).
     pub fn begin_sample(&self) -> bool {
-        self.sample().budget.swap(-1, Ordering::SeqCst) == 0
+        self.sample().budget.swap(-1, Ordering::AcqRel) == 0
     }
 
     /// Some code has said where it is: no other is to.
     pub fn end_sample(&self) {
-        self.sample().budget.store(0, Ordering::SeqCst);
+        // Not a store: who comes after [`Entries::begin_sample`] is to see what came before that.
+        self.sample().budget.swap(0, Ordering::AcqRel);
     }
 
     fn sample(&self) -> &VmEntry {
