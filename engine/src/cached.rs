@@ -215,7 +215,8 @@ impl Module {
     }
 
     /// Optimises functions of a module from [`Module::from_cache_in_tiers`], on [`Config::compilation_threads`] threads, and writes them to the cache as [`Module::keep`] does: for
-    /// programs whose runs are over before that can be done. Only functions that have code are optimised. What is not done after `limit` is not tried again.
+    /// programs whose runs are over before that can be done. Only functions that have code are optimised. What is not done when all threads together have had a processor for `limit` is not
+    /// tried again. Where others have the processors, it ends after ten times as long at the latest, and what is not done then is left for another time.
     ///
     /// # Errors
     /// As [`Module::keep`].

@@ -5,6 +5,7 @@
 //! who call it from then on, in all stores. A loop that is hot in a function that does not return goes on in optimised code as well (*on-stack replacement*).
 //!
 //! * `tuning`: the numbers;
+//! * `clock`: processor time;
 //! * `make`: how such modules are made;
 //! * `module`: what is known of each function of one module, and what is done when the runtime asks for code;
 //! * `learner`: what is kept for the next run of the program, in the cache;
@@ -14,6 +15,7 @@
 //! * `thunks`: where thunks are put;
 //! * `workers`: the threads in the background, which all modules of an engine share.
 
+mod clock;
 mod learner;
 mod make;
 mod module;

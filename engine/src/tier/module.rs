@@ -6,6 +6,7 @@ mod hot;
 
 pub(crate) use host::Host;
 
+use super::clock::Stopwatch;
 use super::learner::{Learner, Outlook};
 use super::sampler::Watched;
 use super::source::LazySource;
@@ -269,7 +270,7 @@ impl Shared {
         state.stages.iter().enumerate().map(outlook).collect()
     }
 
-    /// Optimises these functions, as far as that was not done, and keeps them. What is not done after `limit` stays as it is for good.
+    /// Optimises these functions, as far as that was not done, and keeps them. What is not done after `limit`, in time of processors, stays as it is for good, unless others took the processors.
     ///
     /// # Errors
     /// As [`Shared::keep`].
@@ -292,8 +293,8 @@ impl Shared {
             let bytes = self.source.get().map_or(0, |source| source.body_size(position));
             workers.submit(Urgency::Hot(Heat::new(0), bytes), Box::new(task));
         }
-        workers.settle(limit);
-        for &function in functions {
+        let settled = if workers.settle(limit) { functions } else { &[] };
+        for &function in settled {
             let unfinished =
                 [Stage::LiftOff, Stage::Hot, Stage::Optimizing, Stage::Soon, Stage::Lasting, Stage::Improving];
             let _ = unfinished.map(|stage| self.take(function, stage, Stage::Final));
@@ -379,7 +380,9 @@ impl Shared {
         if is_optimized && all.any(|position| source.body_size(position) > self.tuning.optimized_bytes) {
             anyhow::bail!("it is too large to be optimised");
         }
-        let stop = || is_optimized && started.elapsed() > self.tuning.optimizing_time;
+        let (computed, limit) = (Stopwatch::of_thread(), self.tuning.optimizing_time);
+        // It is asked before each pass, and the time of day costs less.
+        let stop = || is_optimized && started.elapsed() > limit && computed.elapsed() > limit;
         let new = match catch_unwind(AssertUnwindSafe(|| compiler.compile_unit(source, request, &stop))) {
             Ok(result) => result.map_err(CompileError::from)?,
             Err(_) => return Err(internal("the compiler panicked")),

@@ -35,7 +35,7 @@ pub struct Tuning {
     pub unit_bytes: usize,
     /// Functions with a body of more bytes stay in lift-off code: LLVM would take seconds and hundreds of megabytes, and other functions wait for its threads.
     pub optimized_bytes: usize,
-    /// What LLVM has not optimised after this time stays in lift-off code, for the same reason.
+    /// What LLVM has not optimised after this time of a processor stays in lift-off code, for the same reason.
     pub optimizing_time: Duration,
     /// The most bytes of bodies that are compiled together when a function is first called: the function and those that it calls.
     pub lift_off_bytes: usize,

@@ -8,6 +8,7 @@
 //! Workers stop taking work when the process begins to exit, and the exit waits for what is being compiled. (Who ends the process without running destructors, as the `wasmo` command does, does not wait.) Where
 //! a sanitizer has LLVM's destructors run at the exit (`wasmo_codegen`'s `llvm`), LLVM must not be at work then.
 
+use super::clock::Stopwatch;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Once, PoisonError, Weak};
@@ -38,6 +39,12 @@ const STARTING: Duration = Duration::from_millis(50);
 
 /// How long what is hot waits for guests to have started.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often somebody who waits for the end looks at the time that it takes.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Who gets a processor for less than one part in so many is given up.
+const STARVED: u32 = 10;
 
 /// Running code has asked for better code within this time if it still runs.
 const RECENT: Duration = Duration::from_millis(100);
@@ -119,8 +126,18 @@ struct Queue {
     active: Option<Instant>,
     /// By whom it is wanted.
     quiet: BTreeMap<usize, Quiet>,
-    /// No work begins after this.
-    end: Option<Instant>,
+    course: Course,
+}
+
+/// How far it is with the end ([`Workers::settle`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Course {
+    #[default]
+    Open,
+    /// What may be needed soon is not.
+    Settling,
+    /// No work begins.
+    Ended,
 }
 
 /// What is to be done when all is quiet.
@@ -149,16 +166,12 @@ enum Next {
 }
 
 impl Queue {
-    fn has_ended(&self) -> bool {
-        self.end.is_some_and(|end| end <= Instant::now())
-    }
-
     /// What is next.
     fn next(&mut self) -> Next {
         if let Some((task, kind)) = self.take() {
             return Next::Work(task, kind);
         }
-        if self.has_ended() || self.busy > 0 {
+        if self.course == Course::Ended || self.busy > 0 {
             // Whoever is busy comes here afterwards.
             return Next::Wait(None);
         }
@@ -174,7 +187,7 @@ impl Queue {
 
     /// Takes the next piece of work.
     fn take(&mut self) -> Option<(Task, Kind)> {
-        if self.has_ended() {
+        if self.course == Course::Ended {
             return None;
         }
         if let Some(task) = self.generated.pop_front() {
@@ -303,7 +316,7 @@ impl Workers {
             Urgency::Generated => queue.generated.push_back(task),
             Urgency::Hot(heat, bytes) => queue.hot.push_back(Hot { since: Instant::now(), heat, bytes, task }),
             Urgency::Better(heat, bytes) => queue.better.push_back(Hot { since: Instant::now(), heat, bytes, task }),
-            Urgency::Ahead if queue.end.is_some() => return,
+            Urgency::Ahead if queue.course != Course::Open => return,
             Urgency::Ahead => {
                 queue.ahead.push_front(task);
                 queue.ahead.truncate(MAX_AHEAD);
@@ -345,7 +358,7 @@ impl Workers {
     pub(crate) fn when_quiet(&self, whose: usize, pause: Duration, earliest: Instant, task: Task) {
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.active = Some(Instant::now());
-        if queue.end.is_some() || queue.quiet.contains_key(&whose) {
+        if queue.course != Course::Open || queue.quiet.contains_key(&whose) {
             return;
         }
         queue.quiet.insert(whose, Quiet { pause, earliest, task });
@@ -361,22 +374,37 @@ impl Workers {
         self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).waited = Some(Instant::now());
     }
 
-    /// Waits until everything hot is done, but no longer than `limit`. No work begins afterwards, and none that may be needed soon from now on.
-    pub(crate) fn settle(&self, limit: Duration) {
-        let end = Instant::now() + limit;
+    /// Waits until everything hot is done, but no longer than until the process has had processors for `limit`, or [`STARVED`] times as long has gone by. No work begins afterwards, and none that
+    /// may be needed soon from now on. Answers whether there was as much time of processors as that, if it was needed.
+    pub(crate) fn settle(&self, limit: Duration) -> bool {
+        let computed = Stopwatch::of_process();
+        self.settle_by(|| computed.elapsed(), limit)
+    }
+
+    /// [`Workers::settle`] by the clock `computed`.
+    fn settle_by(&self, computed: impl Fn() -> Duration, limit: Duration) -> bool {
+        let started = Instant::now();
+        let mut has_time = true;
         let mut queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.end = Some(end);
+        queue.course = Course::Settling;
         queue.better.clear();
         queue.ahead.clear();
         queue.quiet.clear();
         while queue.busy > 0 || !queue.hot.is_empty() || !queue.generated.is_empty() {
-            let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { break };
-            let waited = self.shared.done.wait_timeout(queue, left);
+            if computed() >= limit {
+                break;
+            }
+            if started.elapsed() >= limit.saturating_mul(STARVED) {
+                has_time = false;
+                break;
+            }
+            let waited = self.shared.done.wait_timeout(queue, LOOK);
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        queue.end = Some(Instant::now());
+        queue.course = Course::Ended;
         queue.generated.clear();
         queue.hot.clear();
+        has_time
     }
 }
 
@@ -398,7 +426,7 @@ fn work_on_generated(shared: &Weak<Shared>) {
     let Some(shared) = shared.upgrade() else { return };
     let next = || {
         let mut queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let task = if queue.has_ended() { None } else { queue.generated.pop_front() };
+        let task = if queue.course == Course::Ended { None } else { queue.generated.pop_front() };
         match task {
             Some(_) => queue.busy += 1,
             None => queue.has_another = false,
@@ -460,5 +488,33 @@ fn start_quiet(task: Task) {
     let thread = std::thread::Builder::new().name("wasmo-keep".to_owned()).spawn(run);
     if let Err(error) = thread {
         tracing::debug!(%error, "no thread for what is done when all is quiet");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Workers with a piece of work that takes so long.
+    fn busy(time: Duration) -> Workers {
+        let workers = Workers::new(1);
+        workers.submit(Urgency::Hot(Heat::new(0), 1), Box::new(move || std::thread::sleep(time)));
+        workers
+    }
+
+    #[test]
+    fn who_settles_waits_for_what_is_hot() {
+        let (workers, done) = (busy(Duration::from_millis(100)), Arc::new(AtomicBool::new(false)));
+        let last = Arc::clone(&done);
+        workers.submit(Urgency::Hot(Heat::new(0), 1), Box::new(move || last.store(true, Ordering::Release)));
+        assert!(workers.settle_by(|| Duration::ZERO, Duration::from_secs(60)));
+        assert!(done.load(Ordering::Acquire));
+    }
+
+    #[test]
+    fn what_takes_too_long_had_its_time_unless_others_took_the_processors() {
+        let (long, limit) = (Duration::from_secs(1), Duration::from_millis(10));
+        assert!(busy(long).settle_by(|| limit, limit));
+        assert!(!busy(long).settle_by(|| Duration::ZERO, limit));
     }
 }

@@ -19,7 +19,7 @@ use crate::input::{self, Input};
 /// The variable that says whether something may outlive the command: always when it is 1, never when it is 0.
 const BACKGROUND: &str = "WASMO_BACKGROUND";
 
-/// How long it may take. What is not optimised by then is not tried again.
+/// How much time of processors it may take. What is not optimised by then is not tried again.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The most functions that a process is told of; those that ran most often come first.
