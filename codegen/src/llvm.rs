@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{FromRawFd, IntoRawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -67,7 +67,10 @@ pub(crate) fn is_expected() -> bool {
 
 fn fill() -> Result<(), String> {
     let file = in_memory(SHIM).map_err(|error| format!("no file in memory: {error}"))?;
-    let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).map_err(|error| error.to_string())?;
+    // A debugger opens it, too, and now or whenever it is attached: so the path is one for all processes, and the file stays open.
+    let process = std::fs::read_link("/proc/self").map_err(|error| format!("/proc/self: {error}"))?;
+    let path = format!("/proc/{}/fd/{}", process.display(), file.into_raw_fd());
+    let path = CString::new(path).map_err(|error| error.to_string())?;
     // What the shim defines comes before what others define: see `shim/exit.cpp`. Sanitizers, which are others as well, refuse that.
     let deep = if is_sanitized() { 0 } else { libc::RTLD_DEEPBIND };
     // SAFETY: the library is ours, and its constructors and LLVM's may run at any time. It stays loaded for ever.
@@ -117,4 +120,32 @@ fn last_error() -> String {
     }
     // SAFETY: as above.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    /// Adds the paths of libraries that are not in the file system to the list at `data`.
+    ///
+    /// # Safety
+    /// `info` is what the dynamic linker says of a library, and `data` a `Vec<String>` that nobody else uses.
+    unsafe extern "C" fn add_path(info: *mut libc::dl_phdr_info, _: usize, data: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: as the caller says; a library's name ends in a zero byte.
+        let (name, paths) = unsafe { (CStr::from_ptr((*info).dlpi_name), &mut *data.cast::<Vec<String>>()) };
+        paths.extend(name.to_str().ok().filter(|name| name.contains("/fd/")).map(str::to_owned));
+        0
+    }
+
+    #[test]
+    fn other_processes_find_the_shim() {
+        load().unwrap();
+        let mut paths = Vec::<String>::new();
+        // SAFETY: it is called with the list, and only until this returns.
+        unsafe { libc::dl_iterate_phdr(Some(add_path), (&raw mut paths).cast()) };
+        let [path] = &paths[..] else { panic!("{paths:?}") };
+        let read = Command::new("cat").arg(path).output().unwrap();
+        assert!(read.stdout == SHIM, "{path}: {} bytes, {}", read.stdout.len(), String::from_utf8_lossy(&read.stderr));
+    }
 }
