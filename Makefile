@@ -60,6 +60,7 @@ guests:
 	guests/check-built.sh
 
 real: build
+	scripts/setup gdb
 	scripts/fetch-real
 	$(CARGO) test --release --locked --test real -- --ignored
 

