@@ -12,12 +12,13 @@ use std::process::Command;
 
 use object::{Object, ObjectSymbol};
 
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     "arrays.cpp",
     "emitter.cpp",
     "epoch.cpp",
     "exit.cpp",
     "optimize.cpp",
+    "places.cpp",
     "protect.cpp",
     "quiet.cpp",
     "session.cpp",

@@ -48,6 +48,36 @@ fn every_trap_is_told_apart() -> Result<()> {
     div.call(&mut store, 1)
 }
 
+/// Optimised code has the load in one instruction with what computes with it, or several in a vector.
+#[test]
+fn loads_that_are_part_of_another_instruction_are_named() -> Result<()> {
+    let (mut store, instance) = instance(
+        r#"(module
+            (memory 1)
+            (global $g (mut f64) (f64.const 0))
+            (func $load (param i32) (result i32) (i32.load (local.get 0)))
+            (func $number (param i32) (result f64) (f64.load (local.get 0)))
+            (func (export "add") (param i32) (result i32)
+                (i32.add (local.get 0) (call $load (local.get 0))))
+            (func (export "compare") (param i32) (result i32)
+                (select (i32.const 5) (local.get 0) (i32.lt_u (local.get 0) (call $load (local.get 0)))))
+            (func (export "root") (param i32) (result i32)
+                (global.set $g (f64.sqrt (f64.mul (global.get $g) (call $number (local.get 0)))))
+                (local.get 0))
+            (func (export "sum") (param i32) (result i32) (local $sum i32)
+                (loop $again
+                    (local.set $sum (i32.add (local.get $sum) (call $load (local.get 0))))
+                    (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+                (local.get $sum)))"#,
+    )?;
+    for (name, inner) in [("add", "load"), ("compare", "load"), ("root", "number"), ("sum", "load")] {
+        let error = instance.get_typed_func::<i32, i32>(&mut store, name)?.call(&mut store, 0x10000).expect_err(name);
+        assert_eq!(trap(&error), Trap::MemoryOutOfBounds);
+        assert_eq!(names(&error), [inner, name]);
+    }
+    Ok(())
+}
+
 /// The three functions' only instruction begins at these offsets.
 const THREE_DEEP_OFFSETS: [usize; 3] = [34, 38, 43];
 const THREE_DEEP: &str = r#"(module $module

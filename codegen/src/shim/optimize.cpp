@@ -2,6 +2,7 @@
 
 #include "optimize.h"
 #include "arrays.h"
+#include "places.h"
 #include "quiet.h"
 #include "llvm/Analysis/CFG.h"
 #include "llvm/Analysis/CGSCCPassManager.h"
@@ -38,6 +39,11 @@ void spare_straight_lines(Module &module) {
   }
 }
 
+void place_loads(Module &module) {
+  for (Function &function : module)
+    wasmo_place_loads(function);
+}
+
 } // namespace
 
 void wasmo_optimize_module(Module &module, TargetMachine &machine, bool light, const WasmoStop &stop) {
@@ -71,6 +77,7 @@ void wasmo_optimize_module(Module &module, TargetMachine &machine, bool light, c
   builder.crossRegisterProxies(loops, functions, components, modules);
   if (!light) {
     builder.buildPerModuleDefaultPipeline(OptimizationLevel::O2).run(module, modules);
+    place_loads(module);
     return;
   }
   ModulePassManager passes;
@@ -79,5 +86,6 @@ void wasmo_optimize_module(Module &module, TargetMachine &machine, bool light, c
   for (Function &function : module)
     if (!function.isDeclaration())
       wasmo_settle_quiet(function);
+  place_loads(module);
   spare_straight_lines(module);
 }
