@@ -98,6 +98,12 @@ fn hide_neutral<'ctx>(t: &FunctionTranslator<'_, 'ctx>, value: FloatValue<'ctx>)
     if neutral { fence(t, value) } else { Ok(value) }
 }
 
+/// `value`, hidden from LLVM's folding when it is an infinity or a NaN, by which `llvm.minimum` and `llvm.maximum` are folded away.
+fn hide_extreme<'ctx>(t: &FunctionTranslator<'_, 'ctx>, value: FloatValue<'ctx>) -> Result<FloatValue<'ctx>, Error> {
+    let extreme = constant(value).is_some_and(|constant| !constant.is_finite());
+    if extreme { fence(t, value) } else { Ok(value) }
+}
+
 /// The value of a constant number. Other constants (of LLVM's expressions, or poison) are none, and LLVM must not be asked for their value.
 fn constant(value: FloatValue<'_>) -> Option<f64> {
     // SAFETY: `value` is a live value; the function only looks at its class.
@@ -119,6 +125,7 @@ fn extreme(t: &mut FunctionTranslator<'_, '_>, which: Extreme) -> Result<(), Err
     let result = match t.ir.options.arch {
         Arch::Aarch64 => {
             let name = if which == Extreme::Min { "llvm.minimum" } else { "llvm.maximum" };
+            let (a, b) = (hide_extreme(t, a)?, hide_extreme(t, b)?);
             t.ir.intrinsic(name, &[a.get_type().into()], &[a.into(), b.into()])?
         }
         Arch::X86_64 => extreme_by_comparison(t, which, a, b)?,

@@ -2,7 +2,7 @@
 //!
 //! Hazard: LLVM takes an operation that cannot change a number for one that changes nothing, and so loses what WebAssembly asks of it when
 //! the operand is a signalling NaN: to make it quiet. Such operations, multiplication by 1 for one, are known by their constant operand,
-//! which is hidden behind an `llvm.arithmetic.fence` ([`Lanes::guarded`]).
+//! which is hidden behind an `llvm.arithmetic.fence` ([`Lanes::guarded`], [`Lanes::guarded_extreme`]).
 
 use inkwell::FloatPredicate;
 use inkwell::values::VectorValue;
@@ -38,25 +38,41 @@ impl<'ctx> Lanes<'_, 'ctx> {
     }
 
     /// `a`, hidden from the optimiser if it is a constant with which an operation may look like no operation at all: one with a lane of 0, 1 or
-    /// −1, since LLVM may come to look at a lane alone.
+    /// −1.
     fn guarded(&self, a: VectorValue<'ctx>) -> Result<VectorValue<'ctx>, Error> {
-        let width = lane_bits(a.get_type());
-        let (one, lane) = match width {
-            32 => (u128::from(1f32.to_bits()), u128::from(u32::MAX >> 1)),
-            _ => (u128::from(1f64.to_bits()), u128::from(u64::MAX >> 1)),
+        let one = match lane_bits(a.get_type()) {
+            32 => u128::from(1f32.to_bits()),
+            _ => u128::from(1f64.to_bits()),
         };
-        let neutral = self.known_bits(a)?.is_some_and(|bits| {
-            (0..a.get_type().get_size())
-                .map(|index| bits >> (index * width) & lane)
-                .any(|magnitude| magnitude == 0 || magnitude == one)
-        });
+        self.hidden_if(a, |magnitude| magnitude == 0 || magnitude == one)
+    }
+
+    /// Likewise with which `llvm.minimum` or `llvm.maximum` may: one with a lane that is an infinity or a NaN.
+    fn guarded_extreme(&self, a: VectorValue<'ctx>) -> Result<VectorValue<'ctx>, Error> {
+        let infinity = match lane_bits(a.get_type()) {
+            32 => u128::from(f32::INFINITY.to_bits()),
+            _ => u128::from(f64::INFINITY.to_bits()),
+        };
+        self.hidden_if(a, |magnitude| magnitude >= infinity)
+    }
+
+    /// `a`, hidden from the optimiser if it is a constant of which any lane without its sign is `neutral`: LLVM may come to look at a lane alone.
+    fn hidden_if(&self, a: VectorValue<'ctx>, neutral: impl Fn(u128) -> bool) -> Result<VectorValue<'ctx>, Error> {
+        let width = lane_bits(a.get_type());
+        let lane = match width {
+            32 => u128::from(u32::MAX >> 1),
+            _ => u128::from(u64::MAX >> 1),
+        };
+        let neutral = self
+            .known_bits(a)?
+            .is_some_and(|bits| (0..a.get_type().get_size()).any(|index| neutral(bits >> (index * width) & lane)));
         if neutral { self.lanewise("llvm.arithmetic.fence", &[a]) } else { Ok(a) }
     }
 
     /// Float `min`: −0 is less than +0, and a NaN is answered by the canonical one.
     pub(super) fn float_min(&self, a: VectorValue<'ctx>, b: VectorValue<'ctx>) -> Result<VectorValue<'ctx>, Error> {
         if self.arch() == Arch::Aarch64 {
-            return self.lanewise("llvm.minimum", &[a, b]);
+            return self.lanewise("llvm.minimum", &[self.guarded_extreme(a)?, self.guarded_extreme(b)?]);
         }
         // The two orders differ where both operands are zero, and where one is a NaN; the sign of −0 survives the union.
         let (one, other) = (self.relaxed_min(a, b)?, self.relaxed_min(b, a)?);
@@ -68,7 +84,7 @@ impl<'ctx> Lanes<'_, 'ctx> {
     /// Float `max`: +0 is greater than −0, and a NaN is answered by the canonical one.
     pub(super) fn float_max(&self, a: VectorValue<'ctx>, b: VectorValue<'ctx>) -> Result<VectorValue<'ctx>, Error> {
         if self.arch() == Arch::Aarch64 {
-            return self.lanewise("llvm.maximum", &[a, b]);
+            return self.lanewise("llvm.maximum", &[self.guarded_extreme(a)?, self.guarded_extreme(b)?]);
         }
         let (one, other) = (self.relaxed_max(a, b)?, self.relaxed_max(b, a)?);
         let ints = self.as_ints(a.get_type());
