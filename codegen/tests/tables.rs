@@ -31,8 +31,11 @@ fn code_of(unit: &CodeUnit) -> &'static [u8] {
 fn trap_in(unit: &CodeUnit, func: FuncIndex, code: TrapCode) -> u32 {
     let range = unit.functions.iter().find(|range| range.func == Some(func)).expect("the function is in the unit");
     let bytes = &code_of(unit)[range.offset as usize..][..range.size as usize];
-    // `ubsantrap` is `ud1 code(%eax), %eax`.
-    let trap = [0x67, 0x0f, 0xb9, 0x40, code as u8];
+    // `ubsantrap` is `ud1 code(%eax), %eax`, or `brk #(0x5500 | code)`.
+    let trap = match cfg!(target_arch = "x86_64") {
+        true => vec![0x67, 0x0f, 0xb9, 0x40, code as u8],
+        false => (0xd420_0000 | (0x5500 | code as u32) << 5).to_le_bytes().to_vec(),
+    };
     let position = bytes.windows(trap.len()).position(|window| window == trap).expect("the function traps");
     range.offset + u32::try_from(position).expect("small")
 }
@@ -52,7 +55,6 @@ fn operator(bytes: &[u8], body: std::ops::Range<usize>, wanted: fn(&Operator<'_>
 }
 
 #[test]
-#[cfg(target_arch = "x86_64")]
 fn a_trapping_instruction_leads_back_to_its_operator() {
     let unreachable = |operator: &Operator<'_>| matches!(operator, Operator::Unreachable);
     let div_u = |operator: &Operator<'_>| matches!(operator, Operator::I32DivU);
