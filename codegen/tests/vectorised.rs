@@ -7,6 +7,7 @@ use std::path::Path;
 use wasmo_abi::tunables::Tunables;
 use wasmo_codegen::{Compiler, Cpu, Print, TargetOptions};
 
+const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// A processor with 256-bit vectors.
 const CPU: &str = "x86-64-v3";
 
@@ -20,7 +21,7 @@ fn print_guest(name: &str, what: Print) -> String {
     let file = format!("../guests/built/{name}.wasm");
     let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("the guests are built");
     let info = wasmo_codegen::parse(&bytes).expect("a valid module");
-    let target = TargetOptions { cpu: Cpu::Named(CPU.to_owned()), threads: 1, ..TargetOptions::default() };
+    let target = TargetOptions { triple: Some(TARGET.to_owned()), cpu: Cpu::Named(CPU.to_owned()), threads: 1 };
     let compiler = Compiler::new(Tunables::default(), target).expect("the processor is known");
     compiler.print(&info, &bytes, what).expect("the module compiles")
 }

@@ -1,6 +1,8 @@
 //! The disk cache among processes: some start at once, some are killed, some have no room to write or may not. Each child is this test program
 //! again, which runs [`child`] only.
 
+mod common;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -116,18 +118,15 @@ fn child() {
 /// The arguments with which this program is a child.
 const CHILD: [&str; 5] = ["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"];
 
-fn program() -> String {
-    std::env::current_exe().ok().and_then(|path| path.into_os_string().into_string().ok()).expect("the test has a name")
-}
-
 fn command(task: &str, place: &Path) -> Command {
-    configured(Command::new(program()), task, place)
+    configured(common::this_program(), task, place)
 }
 
 /// A child started by a shell, which prepares its surroundings; `"$@"` starts it.
 fn command_by_shell(script: &str, task: &str, place: &Path) -> Command {
+    let program = common::this_program();
     let mut shell = Command::new("sh");
-    shell.args(["-c", script, "sh", &program()]);
+    shell.args(["-c", script, "sh"]).arg(program.get_program()).args(program.get_args());
     configured(shell, task, place)
 }
 

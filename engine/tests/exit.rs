@@ -1,7 +1,8 @@
 //! A process that ends while code is being compiled in the background ends as it wants to.
 #![cfg(feature = "wat")]
 
-use std::process::Command;
+mod common;
+
 use std::time::Duration;
 use wasmo::{Config, Engine, Instance, Module, Store, Tier, Tuning};
 
@@ -41,7 +42,7 @@ fn a_process_may_exit_while_code_is_compiled() {
         std::process::exit(7);
     }
     for after in 0..24 {
-        let mut process = Command::new(std::env::current_exe().expect("this process has an executable"));
+        let mut process = common::this_program();
         process.args(["--exact", "a_process_may_exit_while_code_is_compiled", "--nocapture"]);
         let output = process.env(EXITS, (after * 3).to_string()).output().expect("it can be started again");
         assert_eq!(output.status.code(), Some(7), "after {after}: {output:?}");

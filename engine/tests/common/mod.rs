@@ -9,6 +9,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use wasmo::{Engine, Error, Extern, Instance, Module, Result, Store, Trap, WasmBacktrace};
 
 /// Where the module with this text, for an engine of this configuration, is kept compiled.
@@ -30,6 +31,17 @@ pub fn compiled(engine: &Engine, text: impl AsRef<str>) -> Result<Module> {
         std::fs::write(path, artifact)?;
     }
     Module::new(engine, text)
+}
+
+/// Starts this test program once more. Where it is emulated, the system may not know how to start another of its kind: `WASMO_TEST_EMULATOR` is the command that does, with its arguments.
+pub fn this_program() -> Command {
+    let program = std::env::current_exe().expect("this process has an executable");
+    let emulator = std::env::var("WASMO_TEST_EMULATOR").unwrap_or_default();
+    let mut words = emulator.split_whitespace();
+    let Some(emulator) = words.next() else { return Command::new(program) };
+    let mut command = Command::new(emulator);
+    command.args(words).arg(program);
+    command
 }
 
 /// The module with this text.
