@@ -33,7 +33,7 @@ demo: build
 
 test: setup lint invariants unit guests real quick-aarch64
 
-# What of AArch64 is worth five minutes of every `make test`. `make test AARCH64=no` leaves it out, for machines that cannot have an emulator.
+# What of AArch64 is worth eight minutes of every `make test`. `make test AARCH64=no` leaves it out, for machines that cannot have an emulator.
 AARCH64 ?= yes
 quick-aarch64: setup
 	@[ "$(AARCH64)" = no ] || scripts/test-aarch64 quick
