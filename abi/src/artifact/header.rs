@@ -16,7 +16,7 @@ pub const HEADER_SIZE: usize = 2048;
 pub const MAGIC: [u8; 8] = *b"\x93wasmo\r\n";
 
 /// Counts changes of the format, and of what code and runtime agree on otherwise: a file of another revision is not read.
-pub const REVISION: u32 = 7;
+pub const REVISION: u32 = 8;
 
 /// What an artefact was made from and for, and where its parts lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
