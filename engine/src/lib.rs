@@ -144,7 +144,7 @@ pub use profile::Profile;
 pub use store::{AsContext, AsContextMut, InterruptHandle, Store, StoreContext, StoreContextMut, UpdateDeadline};
 pub use table::Table;
 #[cfg(feature = "compiler")]
-pub use tier::{Tier, TierEvent, TierStats, Tuning};
+pub use tier::{ThreadTime, Tier, TierEvent, TierStats, Tuning};
 pub use trap::Trap;
 pub use types::{
     ExportType, ExternType, FuncType, GlobalType, HeapType, ImportType, MemoryType, Mutability, RefType, TableType,

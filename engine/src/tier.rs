@@ -32,7 +32,7 @@ pub(crate) use module::{Host, Shared};
 pub(crate) use sampler::Sampler;
 pub(crate) use source::ReadBinary;
 pub(crate) use stats::Stats;
-pub use stats::{TierEvent, TierStats};
+pub use stats::{ThreadTime, TierEvent, TierStats};
 pub(crate) use thunks::{Owned as OwnedThunks, of_type as thunks_of_type};
 pub use tuning::Tuning;
 pub(crate) use workers::{Busy, Workers};

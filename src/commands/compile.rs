@@ -85,6 +85,9 @@ fn engine(args: &CompileArgs) -> Result<Engine> {
     let mut config = Config::new();
     config.strict_traps(args.strict_traps).consume_fuel(args.fuel);
     config.opt_level(if args.opt_level == "0" { OptLevel::None } else { OptLevel::Speed });
+    if let Some(threads) = args.compile_threads {
+        config.compilation_threads(threads.into());
+    }
     if let Some(target) = &args.target {
         config.target(target);
     }

@@ -269,7 +269,12 @@ fn killing_writers_leaves_a_usable_cache() {
     let temporary = folder.cache().join("tmp");
     let is_written = |path: &Path| fs::read_dir(path).is_ok_and(|mut files| files.next().is_some());
     let mut while_writing = 0;
-    for round in 0..60_u64 {
+    for round in 0_u64.. {
+        // On a machine that is busy, most kills come too late.
+        if round >= 60 && while_writing > 5 {
+            break;
+        }
+        assert!(round < 600, "only {while_writing} were killed while they were writing");
         let mut command = folder.command(&["run", "large.wasm"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("wasmo starts");
         // Every third at any moment, the others in the midst of writing, or just after.
@@ -294,5 +299,4 @@ fn killing_writers_leaves_a_usable_cache() {
         }
         folder.wasmo(&["cache", "clear"]).ends_with(0).quietly();
     }
-    assert!(while_writing > 5, "only {while_writing} were killed while they were writing");
 }

@@ -191,14 +191,29 @@ fn nothing_is_left_in_the_background_where_it_is_not_wanted() {
     assert!(!told_not_to.stderr.contains(LATER), "{}", told_not_to.stderr);
 }
 
+/// Long enough for LLVM to come in the midst of it.
+const HOT: &str = r#"(module (memory (export "memory") 1)
+    (func (export "_start") (local $n i32)
+        (local.set $n (i32.const 100000000))
+        (loop $again (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"#;
+
+#[test]
+fn times_of_compilation_are_told_by_thread() {
+    let folder = Folder::new(&[("hot.wat", HOT)]);
+    let run = |threads: &str| folder.wasmo(&["run", "--no-cache", "--stats", "--compile-threads", threads, "hot.wat"]);
+    let one = run("1");
+    one.gives(0, "").says(&["ms by guests\n", "ms by wasmo-tier-1\n"]);
+    assert!(!one.stderr.contains("wasmo-tier-2"), "{}", one.stderr);
+    for wrong in ["0", "257", "many"] {
+        run(wrong).gives(2, "").says(&[&format!("invalid value '{wrong}' for '--compile-threads <N>'")]);
+    }
+    folder.wasmo(&["compile", "--compile-threads", "2", "hot.wat"]).gives(0, "").quietly();
+}
+
 /// Without LLVM a program runs, as slowly as that is; but who has a damaged one is told.
 #[test]
 fn damage_to_llvm_is_told() {
-    let hot = r#"(module (memory (export "memory") 1)
-        (func (export "_start") (local $n i32)
-            (local.set $n (i32.const 100000000))
-            (loop $again (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"#;
-    let folder = Folder::new(&[("hot.wat", hot), ("libLLVM.so.22.1", "a library")]);
+    let folder = Folder::new(&[("hot.wat", HOT), ("libLLVM.so.22.1", "a library")]);
     let run = |args: &[&str]| {
         let mut command = folder.command(args);
         command.env("LD_LIBRARY_PATH", folder.path()).stdin(Stdio::null());

@@ -1,7 +1,7 @@
 //! What modules in tiers did, in numbers and event by event.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What happened to a function of a module in tiers; see [`crate::Config::tier_observer`].
@@ -114,7 +114,7 @@ impl fmt::Display for TierEvent {
 }
 
 /// What the modules in tiers of one engine did so far; see [`crate::Engine::tier_stats`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TierStats {
     /// Functions whose lift-off code earlier runs have made.
     pub kept_lift_off: u64,
@@ -150,88 +150,86 @@ pub struct TierStats {
     pub kept: u64,
     /// Bytes of code that was replaced by newer code and freed.
     pub freed_bytes: u64,
+    /// How long each thread of the engine spent making code, and all others together did.
+    pub threads: Vec<ThreadTime>,
 }
+
+/// How long a thread spent making code; see [`TierStats::threads`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ThreadTime {
+    /// The thread's name, or [`ThreadTime::GUESTS`].
+    pub name: String,
+    /// How long.
+    pub time: Duration,
+}
+
+impl ThreadTime {
+    /// The name of all threads together that are not the engine's.
+    pub const GUESTS: &str = "guests";
+}
+
+/// What the names of the engine's threads begin with.
+pub(super) const THREADS: &str = "wasmo-";
 
 /// Counters behind [`TierStats`].
 #[derive(Debug, Default)]
-pub(crate) struct Stats {
-    kept_lift_off: AtomicU64,
-    kept_soon: AtomicU64,
-    kept_optimized: AtomicU64,
-    kept_bytes: AtomicU64,
-    lift_off_functions: AtomicU64,
-    lift_off_bytes: AtomicU64,
-    lift_off_waited: AtomicU64,
-    lift_off_ahead: AtomicU64,
-    soon_functions: AtomicU64,
-    soon_bytes: AtomicU64,
-    soon_time: AtomicU64,
-    optimized_functions: AtomicU64,
-    optimized_bytes: AtomicU64,
-    optimized_time: AtomicU64,
-    osr_entries: AtomicU64,
-    kept: AtomicU64,
-    freed_bytes: AtomicU64,
-}
+pub(crate) struct Stats(Mutex<TierStats>);
 
 impl Stats {
-    /// Adds an event up.
+    fn sums(&self) -> MutexGuard<'_, TierStats> {
+        // Each event is added up as a whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an event up, of which this thread tells.
     pub(crate) fn count(&self, event: &TierEvent) {
-        let add = |counter: &AtomicU64, value: u64| {
-            counter.fetch_add(value, Ordering::Relaxed);
-        };
-        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let mut sums = self.sums();
         match *event {
             TierEvent::Resumed { lift_off, soon, optimized, code } => {
-                add(&self.kept_lift_off, lift_off as u64);
-                add(&self.kept_soon, soon as u64);
-                add(&self.kept_optimized, optimized as u64);
-                add(&self.kept_bytes, code as u64);
+                sums.kept_lift_off += lift_off as u64;
+                sums.kept_soon += soon as u64;
+                sums.kept_optimized += optimized as u64;
+                sums.kept_bytes += code as u64;
             }
             TierEvent::LiftOff { functions, code, took, waited, .. } => {
-                add(&self.lift_off_functions, functions as u64);
-                add(&self.lift_off_bytes, code as u64);
-                add(if waited { &self.lift_off_waited } else { &self.lift_off_ahead }, nanoseconds(took));
+                sums.lift_off_functions += functions as u64;
+                sums.lift_off_bytes += code as u64;
+                *if waited { &mut sums.lift_off_waited } else { &mut sums.lift_off_ahead } += took;
+                sums.add_time(took);
             }
             TierEvent::Soon { code, took, .. } => {
-                add(&self.soon_functions, 1);
-                add(&self.soon_bytes, code as u64);
-                add(&self.soon_time, nanoseconds(took));
+                sums.soon_functions += 1;
+                sums.soon_bytes += code as u64;
+                sums.soon_time += took;
+                sums.add_time(took);
             }
             TierEvent::Optimized { functions, code, took, .. } => {
-                add(&self.optimized_functions, functions as u64);
-                add(&self.optimized_bytes, code as u64);
-                add(&self.optimized_time, nanoseconds(took));
+                sums.optimized_functions += functions as u64;
+                sums.optimized_bytes += code as u64;
+                sums.optimized_time += took;
+                sums.add_time(took);
             }
-            TierEvent::Osr { .. } => add(&self.osr_entries, 1),
-            TierEvent::Kept { .. } => add(&self.kept, 1),
-            TierEvent::Freed { code } => add(&self.freed_bytes, code as u64),
+            TierEvent::Osr { .. } => sums.osr_entries += 1,
+            TierEvent::Kept { .. } => sums.kept += 1,
+            TierEvent::Freed { code } => sums.freed_bytes += code as u64,
             TierEvent::Hot { .. } => {}
         }
     }
 
     /// The sums so far.
     pub(crate) fn get(&self) -> TierStats {
-        let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let time = |counter: &AtomicU64| Duration::from_nanos(value(counter));
-        TierStats {
-            kept_lift_off: value(&self.kept_lift_off),
-            kept_soon: value(&self.kept_soon),
-            kept_optimized: value(&self.kept_optimized),
-            kept_bytes: value(&self.kept_bytes),
-            lift_off_functions: value(&self.lift_off_functions),
-            lift_off_bytes: value(&self.lift_off_bytes),
-            lift_off_waited: time(&self.lift_off_waited),
-            lift_off_ahead: time(&self.lift_off_ahead),
-            soon_functions: value(&self.soon_functions),
-            soon_bytes: value(&self.soon_bytes),
-            soon_time: time(&self.soon_time),
-            optimized_functions: value(&self.optimized_functions),
-            optimized_bytes: value(&self.optimized_bytes),
-            optimized_time: time(&self.optimized_time),
-            osr_entries: value(&self.osr_entries),
-            kept: value(&self.kept),
-            freed_bytes: value(&self.freed_bytes),
+        self.sums().clone()
+    }
+}
+
+impl TierStats {
+    /// This thread has spent so much time more.
+    fn add_time(&mut self, time: Duration) {
+        let thread = std::thread::current();
+        let name = thread.name().filter(|name| name.starts_with(THREADS)).unwrap_or(ThreadTime::GUESTS);
+        match self.threads.iter_mut().find(|thread| thread.name == name) {
+            Some(thread) => thread.time += time,
+            None => self.threads.push(ThreadTime { name: name.to_owned(), time }),
         }
     }
 }

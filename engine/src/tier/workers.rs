@@ -345,7 +345,7 @@ impl Workers {
         queue.threads += 1;
         let shared = Arc::downgrade(&self.shared);
         let thread = std::thread::Builder::new()
-            .name("wasmo-tier".to_owned())
+            .name(format!("wasmo-tier-{}", queue.threads))
             .stack_size(Compiler::STACK_SIZE)
             .spawn(move || work(&shared));
         if thread.is_err() {

@@ -87,6 +87,9 @@ fn tiers(args: &RunArgs, config: &mut Config) {
     };
     config.tier(tier(args.tier)).late_link_tier(tier(args.jit_tier));
     config.collect_profile(args.profile.is_some());
+    if let Some(threads) = args.compile_threads {
+        config.compilation_threads(threads.into());
+    }
     if args.trace_tiers {
         let start = std::time::Instant::now();
         config.tier_observer(move |event| {

@@ -176,6 +176,9 @@ fn write_tiers(f: &mut fmt::Formatter<'_>, tiers: &wasmo::TierStats) -> fmt::Res
     line("soon", tiers.soon_functions, tiers.soon_bytes, tiers.soon_time)?;
     line("optimized", tiers.optimized_functions, tiers.optimized_bytes, tiers.optimized_time)?;
     writeln!(f, "{:<12}{:>12.3} ms for lift-off code", "waited", milliseconds(tiers.lift_off_waited))?;
+    for thread in &tiers.threads {
+        writeln!(f, "{:<12}{:>12.3} ms by {}", "compiled", milliseconds(thread.time), thread.name)?;
+    }
     writeln!(
         f,
         "{:<12}{:>12} on-stack replacements, {} functions not optimizable, {} bytes of replaced code freed",
