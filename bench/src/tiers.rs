@@ -175,6 +175,8 @@ pub fn again(rounds: usize, guests: &[Guest], folder: &Path) -> Result<Vec<Again
             run(&file, "1")?;
             again.background.push(wait_for_children());
             again.later.push(run(&file, "0")?);
+            // The machine may have become another meanwhile.
+            again.ahead.push(run(&ahead, "0")?);
         }
         all.push(again);
     }
