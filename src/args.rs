@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueHint, value_parser};
+use clap::{Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use crate::units::{parse_duration, parse_size};
@@ -106,7 +106,7 @@ pub(crate) struct RunArgs {
 
     /// Compile on N threads (1 to 256); if not given, on one for each core, but for the one that the guest runs on.
     #[cfg(feature = "compiler")]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) compile_threads: Option<u16>,
 
     /// Write a line to standard error whenever code of the guest is compiled or replaced.
@@ -219,7 +219,7 @@ pub(crate) struct CompileArgs {
     pub(crate) fuel: bool,
 
     /// Compile on N threads (1 to 256); if not given, on one for each core.
-    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) compile_threads: Option<u16>,
 
     /// Make the code for what the module did in earlier runs: PROFILE is what `wasmo run --profile` has written.

@@ -191,15 +191,22 @@ fn nothing_is_left_in_the_background_where_it_is_not_wanted() {
     assert!(!told_not_to.stderr.contains(LATER), "{}", told_not_to.stderr);
 }
 
-/// Long enough for LLVM to come in the midst of it.
-const HOT: &str = r#"(module (memory (export "memory") 1)
-    (func (export "_start") (local $n i32)
-        (local.set $n (i32.const 100000000))
-        (loop $again (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"#;
+/// A loop of so many rounds, in which optimised code finds nothing to do.
+fn rounds(number: u64) -> String {
+    format!(
+        r#"(module (memory (export "memory") 1)
+            (func (export "_start") (local $n i64)
+                (local.set $n (i64.const {number}))
+                (loop $again
+                    (local.set $n (i64.sub (local.get $n) (i64.const 1)))
+                    (br_if $again (i64.ne (local.get $n) (i64.const 0))))))"#
+    )
+}
 
 #[test]
 fn times_of_compilation_are_told_by_thread() {
-    let folder = Folder::new(&[("hot.wat", HOT)]);
+    // Without optimised code it would take most of a minute.
+    let folder = Folder::new(&[("hot.wat", &rounds(100_000_000_000))]);
     let run = |threads: &str| folder.wasmo(&["run", "--no-cache", "--stats", "--compile-threads", threads, "hot.wat"]);
     let one = run("1");
     one.gives(0, "").says(&["ms by guests\n", "ms by wasmo-tier-1\n"]);
@@ -213,7 +220,7 @@ fn times_of_compilation_are_told_by_thread() {
 /// Without LLVM a program runs, as slowly as that is; but who has a damaged one is told.
 #[test]
 fn damage_to_llvm_is_told() {
-    let folder = Folder::new(&[("hot.wat", HOT), ("libLLVM.so.22.1", "a library")]);
+    let folder = Folder::new(&[("hot.wat", &rounds(100_000_000)), ("libLLVM.so.22.1", "a library")]);
     let run = |args: &[&str]| {
         let mut command = folder.command(args);
         command.env("LD_LIBRARY_PATH", folder.path()).stdin(Stdio::null());
