@@ -182,11 +182,22 @@ impl<'ctx> Ir<'ctx> {
         align: u32,
         tag: Tag<'ctx>,
     ) -> Result<Value<'ctx>, Error> {
+        Ok(self.load_instruction(ty, address, align, tag)?.0)
+    }
+
+    /// [`Self::load`], with the instruction that the value is of.
+    fn load_instruction(
+        &self,
+        ty: impl BasicType<'ctx>,
+        address: PointerValue<'ctx>,
+        align: u32,
+        tag: Tag<'ctx>,
+    ) -> Result<(Value<'ctx>, InstructionValue<'ctx>), Error> {
         let value = self.builder().build_load(ty, address, "")?;
         let load = self.instruction(value).ok_or_else(|| Error::internal("a load is not an instruction"))?;
         set_alignment(load, align)?;
         self.set_tag(load, tag)?;
-        Ok(value)
+        Ok((value, load))
     }
 
     /// A load of a value that other threads may change at any time.
@@ -197,10 +208,8 @@ impl<'ctx> Ir<'ctx> {
         align: u32,
         tag: Tag<'ctx>,
     ) -> Result<Value<'ctx>, Error> {
-        let value = self.load(ty, address, align, tag)?;
-        if let Some(load) = self.instruction(value) {
-            set_volatile(load)?;
-        }
+        let (value, load) = self.load_instruction(ty, address, align, tag)?;
+        set_volatile(load)?;
         Ok(value)
     }
 
@@ -212,10 +221,8 @@ impl<'ctx> Ir<'ctx> {
         align: u32,
         tag: Tag<'ctx>,
     ) -> Result<Value<'ctx>, Error> {
-        let value = self.load(ty, address, align, tag)?;
-        if let Some(load) = self.instruction(value) {
-            self.set_invariant(load)?;
-        }
+        let (value, load) = self.load_instruction(ty, address, align, tag)?;
+        self.set_invariant(load)?;
         Ok(value)
     }
 

@@ -155,7 +155,7 @@ pub struct TierStats {
 }
 
 /// How long a thread spent making code; see [`TierStats::threads`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThreadTime {
     /// The thread's name, or [`ThreadTime::GUESTS`].
     pub name: String,
@@ -169,7 +169,7 @@ impl ThreadTime {
 }
 
 /// What the names of the engine's threads begin with.
-pub(super) const THREADS: &str = "wasmo-";
+const THREADS: &str = "wasmo-";
 
 /// Counters behind [`TierStats`].
 #[derive(Debug, Default)]
